@@ -1,0 +1,155 @@
+"""Logs and windows on a device, handed to the training loop batch by batch.
+
+A log is one contiguous tensor ``(n_rows, n_channels)``; batches are gathered from it by row number, so that windows
+exist only while they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from .windows import LogWindows
+
+# Batches without a given size hold at most so many windows or chunks, and fewer where an epoch would have too few.
+AUTO_WINDOWS = 64
+AUTO_CHUNKS = 8
+
+
+class Batch(NamedTuple):
+    """Some items of a training set."""
+
+    x: torch.Tensor  # (batch, time, channels)
+    target: torch.Tensor  # (batch,) of windows, (batch, labelled) of chunks
+    weight: torch.Tensor  # like target
+
+
+def auto_batch_size(n_items: int, largest: int, min_batches: int) -> int:
+    """Return the batch size that gives an epoch at least `min_batches` steps, between one and `largest` items."""
+    return max(1, min(largest, n_items // min_batches))
+
+
+def count_chunks(starts: np.ndarray, n_rows: int, stride: int) -> int:
+    """Return how many chunks of `stride` labelled rows cover all stretches."""
+    lengths = np.diff(np.append(starts, n_rows))
+    return int((-(-lengths // stride)).sum())
+
+
+class WindowGather:
+    """Windows by number, from an array ``(n_windows, time, channels)`` or cut from a log as they are needed."""
+
+    def __init__(self, windows: np.ndarray | LogWindows, device: torch.device, dtype: torch.dtype) -> None:
+        self.n_items, self.n_steps, self.n_channels = windows.shape
+        self.ends: torch.Tensor | None = None
+        if not isinstance(windows, LogWindows):
+            self.values = torch.as_tensor(windows).to(device, dtype)
+            return
+        self.values = torch.as_tensor(np.ascontiguousarray(windows.values)).to(device, dtype)
+        ends, starts = windows.ends, windows.starts
+        self.ends = torch.as_tensor(ends, device=device)
+        first = starts[np.searchsorted(starts, ends, side="right") - 1]
+        self.all_full = bool((ends - first >= self.n_steps - 1).all())
+        self.first = None if self.all_full else torch.as_tensor(first, device=device)
+
+    def __call__(self, items: torch.Tensor) -> torch.Tensor:
+        """Return the windows of these numbers, (n, time, channels)."""
+        if self.ends is None:
+            return self.values.index_select(0, items)
+        ends = self.ends.index_select(0, items)
+        if self.first is None:
+            shape = (len(self.values) - self.n_steps + 1, self.n_steps * self.n_channels)
+            view = self.values.as_strided(shape, (self.n_channels, 1))  # (n_full, time * channels)
+            flat = view.index_select(0, ends - self.n_steps + 1)
+            return flat.view(-1, self.n_steps, self.n_channels)  # (n, time, channels)
+        steps = torch.arange(1 - self.n_steps, 1, device=ends.device)
+        rows = torch.maximum(ends[:, None] + steps, self.first.index_select(0, items)[:, None])
+        return self.values[rows]  # (n, time, channels)
+
+
+class WindowBatches:
+    """Windows with a label each, in a new order every epoch; in the given order when one batch holds them all."""
+
+    def __init__(self, gather: WindowGather, target: np.ndarray, weight: np.ndarray, batch_size: int) -> None:
+        device, dtype = gather.values.device, gather.values.dtype
+        self.gather = gather
+        self.target = torch.as_tensor(target, device=device)
+        self.weight = torch.as_tensor(weight).to(device, dtype)
+        self.batch_size = batch_size
+        self.n_batches = -(-gather.n_items // batch_size)
+
+    def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:
+        """Yield every window once, shuffled by `generator` when one is given."""
+        shuffle = generator is not None and self.n_batches > 1
+        n_items = self.gather.n_items
+        order = torch.randperm(n_items, generator=generator) if shuffle else torch.arange(n_items)
+        for items in order.to(self.target.device).split(self.batch_size):
+            yield Batch(self.gather(items), self.target[items], self.weight[items])
+
+    def forward(self, module: nn.Module, x: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Return logits, (batch, n_outputs)."""
+        return module(x, generator)
+
+
+class ChunkBatches:
+    """Chunks of a log with a label at every step after a burn-in, cut anew every epoch.
+
+    A chunk is `burn_in` rows of history and `stride` labelled rows. Each row is labelled once an epoch; where chunks
+    begin is drawn anew for each stretch and epoch. Rows before a stretch's first are copies of it, as in scoring;
+    rows after its last have no weight.
+    """
+
+    def __init__(
+        self,
+        values: torch.Tensor,
+        starts: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray,
+        *,
+        burn_in: int,
+        stride: int,
+        batch_size: int,
+    ) -> None:
+        self.values = values
+        self.starts = starts
+        self.stops = np.append(starts[1:], len(values))
+        self.target = torch.as_tensor(target, device=values.device)
+        self.weight = torch.as_tensor(weight).to(values.device, values.dtype)
+        self.burn_in = burn_in
+        self.stride = stride
+        self.batch_size = batch_size
+        self.n_batches = -(-count_chunks(starts, len(values), stride) // batch_size)
+
+    def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:
+        """Yield every row once, in chunks cut and shuffled by `generator` when one is given."""
+        begin, first, last = self._cut(generator)
+        order = torch.arange(len(begin)) if generator is None else torch.randperm(len(begin), generator=generator)
+        steps = torch.arange(-self.burn_in, self.stride, device=self.values.device)
+        for items in order.to(self.values.device).split(self.batch_size):
+            low, high = first[items, None], last[items, None]
+            rows = begin[items, None] + steps  # (batch, burn_in + stride)
+            kept = rows.clamp(low, high)
+            labelled = kept[:, self.burn_in :]  # (batch, stride)
+            inside = rows[:, self.burn_in :] == labelled
+            yield Batch(self.values[kept], self.target[labelled], self.weight[labelled] * inside)
+
+    def forward(self, module: nn.Module, x: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Return logits of the labelled steps, (batch, stride, n_outputs)."""
+        return module.forward_steps(x, generator=generator, skip=self.burn_in)[0]  # type: ignore[operator]
+
+    def _cut(self, generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return for each chunk its first labelled row, and the first and the last row of its stretch."""
+        n_stretches = len(self.starts)
+        early = np.zeros(n_stretches, dtype=np.int64)
+        if generator is not None:
+            early = torch.randint(self.stride, (n_stretches,), generator=generator).numpy()
+        n_chunks = -(-(self.stops - self.starts + early) // self.stride)
+        stretch = np.repeat(np.arange(n_stretches), n_chunks)
+        position = np.arange(len(stretch)) - np.repeat(np.cumsum(n_chunks) - n_chunks, n_chunks)
+        begin = (self.starts - early)[stretch] + position * self.stride
+        device = self.values.device
+        first, last = self.starts[stretch], self.stops[stretch] - 1
+        return tuple(torch.as_tensor(rows, device=device) for rows in (begin, first, last))  # type: ignore[return-value]

@@ -1,0 +1,245 @@
+"""The command line: ``eventlstm demo``, ``eventlstm fit`` and ``eventlstm score``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from tqdm.auto import tqdm
+
+from .classifier import LSTMClassifier
+from .comparison import baselines, choose_splitter, compare, format_table, verdict
+from .datasets import Log, make_sensor_log
+from .detector import EventClassifier
+from .log_files import read_log
+from .metrics import detection_report
+from .persistence import load, save
+from .windows import event_onsets, read_index
+
+OURS = "LSTM"
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0, or 2 after bad input, which is told in one line.
+    """
+    options = make_parser().parse_args(arguments)
+    try:
+        options.run_command(options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        message = " ".join(str(error).split())
+        print(f"eventlstm {options.command}: {message}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"eventlstm {options.command}: interrupted, nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(prog="eventlstm", description="Find rare failures in sensor logs.")
+    parser.add_argument("--version", action="version", version=f"eventlstm {metadata.version('eventlstm')}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="train on a log made on the spot, and compare with baselines")
+    demo.add_argument("--keep", metavar="FOLDER", type=Path, help="write the log and the model into this folder")
+    demo.set_defaults(run_command=run_demo)
+    fit = commands.add_parser("fit", help="train on a labelled log, measure on held-out runs, save the model")
+    fit.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to save the model to")
+    _add_log_options(fit)
+    fit.add_argument("--drop", metavar="COLUMN", action="append", default=[], help="leave this column out (repeatable)")
+    fit.add_argument("--horizon", default="0", help="rows (12) or time (6h) before an event to warn in (default: 0)")
+    fit.add_argument("--no-baselines", action="store_true", help="fit the LSTM only")
+    fit.set_defaults(run_command=run_fit)
+    score = commands.add_parser("score", help="score a log with a saved model")
+    score.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` has saved")
+    score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
+    _add_log_options(score)
+    score.set_defaults(run_command=run_score)
+    for command in (demo, fit):
+        _add_training_options(command)
+    return parser
+
+
+def _add_log_options(parser: argparse.ArgumentParser) -> None:
+    scoring = parser.prog.endswith("score")
+    default = "the one in fit" if scoring else "none"
+    parser.add_argument("log", metavar="LOG", type=Path, help="CSV, CSV.gz or Parquet file, a row per time step")
+    parser.add_argument(
+        "--time", required=not scoring, help=f"column of the time{f' (default: {default})' if scoring else ''}"
+    )
+    parser.add_argument(
+        "--run", action="append", help=f"column naming the machine or run (repeatable; default: {default})"
+    )
+    parser.add_argument("--label", help="column of the labels, 1 on rows of an event")
+    parser.add_argument(
+        "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
+    )
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--window-size", type=int, default=32, help="rows of history for a score (default: 32)")
+    parser.add_argument("--folds", type=int, default=3, help="folds to measure on (default: 3)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")
+    parser.add_argument("--device", default="auto", help="torch device (default: auto)")
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """Make a log, train and compare."""
+    log = make_sensor_log(random_state=options.seed)
+    print("A made log of pumps; label: the hours before a failure. Real data: see `eventlstm fit --help`.")
+    options.horizon, options.no_baselines = "0", False
+    table, model = _fit_and_measure(log, options)
+    print(verdict(table, OURS))
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        log.X.assign(failure=log.y).reset_index().to_csv(options.keep / "log.csv", index=False)
+        save(model, options.keep / "model.eventlstm")
+        print(f"Wrote {options.keep / 'log.csv'} and {options.keep / 'model.eventlstm'}.")
+
+
+def run_fit(options: argparse.Namespace) -> None:
+    """Train on a file and save the model."""
+    if (options.label is None) == (options.events is None):
+        raise ValueError("training needs labels: pass either --label COLUMN or --events FILE.")
+    _refuse_folder_missing(options.output)
+    log = read_log(
+        options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
+    )
+    table, model = _fit_and_measure(Log(log.X, _as_event(log.y)), options)
+    if len(table) > 1:
+        print(verdict(table, OURS))
+    save(model, options.output)
+    print(f"Saved {options.output}, fitted on all runs, with the threshold {model.threshold:.4f} from held-out rows.")
+
+
+def run_score(options: argparse.Namespace) -> None:
+    """Score a file with a saved model."""
+    _refuse_folder_missing(options.output)
+    model = load(options.model)
+    names = _index_names(model)
+    log = read_log(
+        options.log,
+        time=options.time or names[-1],
+        run=options.run or names[:-1] or None,
+        label=options.label,
+        events=options.events,
+        sensors=list(model.feature_names_in_),
+    )
+    score = model.predict_proba(log.X)[:, 1]
+    threshold = getattr(model, "threshold", 0.5)
+    scores = pd.DataFrame({"score": score, "alarm": (score >= threshold).astype(int)}, index=log.X.index)
+    _write_whole(scores, options.output)
+    print(
+        f"Wrote {len(scores)} scores to {options.output}; {int(scores['alarm'].sum())} rows at or above {threshold:.4f}."
+    )
+    if log.y is not None:
+        print(format_table(pd.DataFrame({OURS: detection_report(_as_event(log.y), score, threshold)}).T))
+
+
+def _fit_and_measure(log: Log, options: argparse.Namespace) -> tuple[pd.DataFrame, FixedThresholdClassifier]:
+    """Measure on held-out runs, then fit on all of them with the threshold found."""
+    X, y = log.X, log.y
+    splitter = choose_splitter(X, y, options.folds)
+    _describe(X, y, splitter)
+    show = sys.stderr.isatty()
+    ours = EventClassifier(
+        LSTMClassifier(device=options.device),
+        window_size=options.window_size,
+        horizon=_read_horizon(options.horizon),
+        random_state=options.seed,
+        verbose=int(show),
+    )
+    models = {OURS: ours}
+    if not options.no_baselines:
+        for name, baseline in baselines(options.window_size, options.seed).items():
+            models[name] = baseline.set_params(horizon=ours.horizon)
+    models = {name: _with_imputer(model) for name, model in models.items()}
+    with tqdm(total=len(models) * splitter.get_n_splits() + 1, desc="fits", disable=not show) as bar:
+        table, thresholds = compare(models, X, y, splitter, bar.update)
+        model = FixedThresholdClassifier(
+            models[OURS], threshold=thresholds[OURS], pos_label=1, response_method="predict_proba"
+        ).fit(X, y)
+        bar.update()
+    print(format_table(table))
+    return table, model
+
+
+def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
+    """Print what the log holds and how it is split."""
+    runs = read_index(X).runs
+    n_events = int(event_onsets(np.asarray(y) == 1, runs).sum())
+    print(
+        f"{len(X)} rows of {X.shape[1]} sensors in {runs[-1] + 1} runs; {n_events} events, {np.mean(y):.2%} of rows.\n"
+        f"Measured on rows held out by {splitter}; thresholds come from other folds than those measured."
+    )
+
+
+def _with_imputer(model: Any) -> Pipeline:
+    return make_pipeline(SimpleImputer(strategy="median"), model).set_output(transform="pandas")
+
+
+def _read_horizon(text: str) -> Any:
+    return int(text) if text.isdigit() else text
+
+
+def _as_event(y: pd.Series) -> pd.Series:
+    """Return labels as 0 and 1: 1 stays 1, of two other classes the rarer one is the event."""
+    classes = y.value_counts()
+    if len(classes) != 2:
+        raise ValueError(
+            f"the label has {len(classes)} classes ({', '.join(map(str, classes.index[:5]))}); two are wanted: quiet "
+            "rows and rows of an event. Label at least one event, and mark all kinds of events alike."
+        )
+    event = 1 if set(classes.index) == {0, 1} else classes.index[-1]
+    return (y == event).astype(int)
+
+
+def _index_names(model: Any) -> list[str]:
+    """Return the index levels that the model was fitted on."""
+    fitted = getattr(model, "estimator_", model)
+    fitted = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+    names = getattr(fitted, "index_names_", None)
+    return list(names) if names else ["time"]
+
+
+def _refuse_folder_missing(path: Path) -> None:
+    """Refuse an output that cannot be written before any work is done."""
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder {str(path.parent)!r} of the output does not exist. Make it first.")
+    if path.is_dir():
+        raise ValueError(f"the output {str(path)!r} is a folder. Pass the name of a file.")
+
+
+def _write_whole(scores: pd.DataFrame, path: Path) -> None:
+    """Write a CSV beside `path` and move it into place, so that nothing is left half-written."""
+    part = path.with_name(path.name + ".part")
+    try:
+        scores.to_csv(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

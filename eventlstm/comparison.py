@@ -1,0 +1,108 @@
+"""A model beside simple baselines, all on rows held out from training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from .detector import EventClassifier
+from .metrics import detection_report
+from .model_selection import RunKFold, RunTimeSplit, choose_threshold
+from .windows import read_index
+
+MEASURES = ["average_precision", "mcc", "f1", "recall", "precision"]
+
+
+def baselines(window_size: int, random_state: int) -> dict[str, EventClassifier]:
+    """Return a linear model and boosted trees on flattened windows of raw rows."""
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    trees = HistGradientBoostingClassifier(random_state=random_state)
+    classifiers = {"logistic regression": linear, "gradient boosting": trees}
+    return {
+        name: EventClassifier(classifier, mode="windows", inputs=None, n_estimators=1, window_size=window_size)
+        for name, classifier in classifiers.items()
+    }
+
+
+def choose_splitter(X: Any, y: Any, n_splits: int) -> RunKFold | RunTimeSplit:
+    """Return folds of whole runs where enough of them have events, else folds in time."""
+    runs = read_index(X).runs
+    n_with_events = len(np.unique(runs[np.asarray(y) == 1]))
+    if n_with_events >= 2:
+        return RunKFold(min(n_splits, n_with_events))
+    return RunTimeSplit(n_splits)
+
+
+def held_out_scores(
+    model: Any, X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any] = lambda: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the score of each row from a model that has not seen its fold, and the number of that fold.
+
+    Rows that no fold tests get NaN and -1. `on_fold` is called after each fold.
+    """
+    scores = np.full(len(X), np.nan)
+    fold_of_row = np.full(len(X), -1)
+    for fold, (train, test) in enumerate(splitter.split(X, y)):
+        fitted = clone(model).fit(X.iloc[train], y.iloc[train])
+        scores[test] = fitted.predict_proba(X.iloc[test])[:, 1]
+        fold_of_row[test] = fold
+        on_fold()
+    return scores, fold_of_row
+
+
+def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.ndarray) -> np.ndarray:
+    """Return a threshold for each row, chosen on the held-out rows of the other folds."""
+    thresholds = np.full(len(y), np.nan)
+    for fold in range(fold_of_row.max() + 1):
+        others = (fold_of_row >= 0) & (fold_of_row != fold)
+        thresholds[fold_of_row == fold] = choose_threshold(y[others], scores[others])
+    return thresholds
+
+
+def compare(
+    models: Mapping[str, Any], X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any] = lambda: None
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Measure models on held-out rows of the same folds.
+
+    Returns the table of measures, a row a model, and for each model the threshold that all held-out rows together
+    call for: the one to use on a new log. The measures are taken at thresholds that come from other folds.
+    """
+    labels = np.asarray(y)
+    table, threshold = {}, {}
+    for name, model in models.items():
+        scores, fold_of_row = held_out_scores(model, X, y, splitter, on_fold)
+        tested = fold_of_row >= 0
+        own = cross_fitted_thresholds(labels, scores, fold_of_row)
+        table[name] = detection_report(labels[tested], scores[tested], own[tested])
+        threshold[name] = choose_threshold(labels[tested], scores[tested])
+    return pd.DataFrame(table).T, threshold
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """Return the measures as text, with the level of random scores as the last row."""
+    shown = table[MEASURES].map(lambda value: "-" if np.isnan(value) else f"{value:.3f}")
+    prevalence = f"{table['prevalence'].iloc[0]:.3f}"
+    shown.loc["random scores (prevalence)"] = [prevalence, "0.000", "-", "-", prevalence]
+    return shown.rename(columns=lambda name: name.replace("_", " ")).to_string()
+
+
+def verdict(table: pd.DataFrame, name: str) -> str:
+    """Say in a sentence whether the model `name` is worth its trouble."""
+    ours = table.loc[name, "average_precision"]
+    others = table["average_precision"].drop(name)
+    beaten = [f"{other} ({value:.3f})" for other, value in others.items() if value < ours]
+    ahead = [f"{other} ({value:.3f})" for other, value in others.items() if value >= ours]
+    said = f"The {name} reaches an average precision of {ours:.3f}"
+    if beaten:
+        said += f", ahead of {' and '.join(beaten)}"
+    if ahead:
+        said += f"{' but' if beaten else ', and'} does not beat {' and '.join(ahead)}"
+    return said + "."

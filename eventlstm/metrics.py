@@ -1,0 +1,61 @@
+"""How good scores are: measures of rows, with a threshold that was chosen elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    matthews_corrcoef,
+    precision_score,
+    recall_score,
+)
+
+__all__ = ["detection_report"]
+
+
+def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, float]:
+    """Measure scores of rare events against their labels.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        1 on rows of an event, else 0.
+    y_score : array-like of shape (n_rows,)
+        Scores that rise with the danger.
+    threshold : float or array-like of shape (n_rows,)
+        Rows with a score of at least this are flagged; one for all, or one a row where folds have their own. It must
+        come from other rows than these.
+
+    Returns
+    -------
+    dict of str to float
+        "average_precision" (its level for random scores is the "prevalence", also given), and at the threshold
+        "mcc", "f1", "recall" and "precision". NaN where undefined: average precision and recall without an event,
+        precision without a flagged row.
+
+    References
+    ----------
+    Saito and Rehmsmeier, "The precision-recall plot is more informative than the ROC plot when evaluating binary
+    classifiers on imbalanced datasets", PLoS ONE, 2015.
+
+    Examples
+    --------
+    >>> from eventlstm.metrics import detection_report
+    >>> detection_report([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8], threshold=0.5)["recall"]
+    0.5
+    """
+    y_true = np.asarray(y_true)
+    y_score = np.asarray(y_score, dtype=np.float64)
+    flagged = (y_score >= threshold).astype(int)
+    has_event, has_quiet = bool((y_true == 1).any()), bool((y_true == 0).any())
+    return {
+        "average_precision": float(average_precision_score(y_true, y_score)) if has_event else np.nan,
+        "prevalence": float(np.mean(y_true == 1)),
+        "mcc": float(matthews_corrcoef(y_true, flagged)) if has_event and has_quiet else np.nan,
+        "f1": float(f1_score(y_true, flagged)) if has_event else np.nan,
+        "recall": float(recall_score(y_true, flagged)) if has_event else np.nan,
+        "precision": float(precision_score(y_true, flagged)) if flagged.any() else np.nan,
+    }

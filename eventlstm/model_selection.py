@@ -1,0 +1,296 @@
+"""Splitters that read runs and times from the index of `X`, and the choice of a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve
+from sklearn.utils import check_random_state, indexable
+
+from .windows import RowIndex, event_onsets, is_event, read_index
+
+__all__ = ["RunKFold", "RunTimeSplit", "choose_threshold"]
+
+Split = tuple[np.ndarray, np.ndarray]
+
+
+class RunKFold:
+    """Folds of whole runs, with events spread evenly over them.
+
+    The runs are read from the index of `X`, which every splitter's user hands on, so that there is no `groups` to
+    lose in nested searches, calibration or threshold tuning.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Folds.
+    shuffle : bool, default=False
+        Whether runs alike in events and length are dealt out in random order.
+    random_state : int, RandomState or None, default=None
+        Seed of the shuffling.
+
+    Raises
+    ------
+    ValueError
+        In `split`, when a fold can hold no run or no event: fewer runs, or fewer runs with events, than `n_splits`.
+
+    See Also
+    --------
+    RunTimeSplit : Folds in time, for one run or for forecasts of the same machines.
+
+    Notes
+    -----
+    Runs are dealt out one by one, those with most events first, each to the fold with the fewest events, then the
+    fewest rows: what `sklearn.model_selection.StratifiedGroupKFold` does for rows of a class, for events.
+    An event is an unbroken stretch of rows that do not carry the most frequent label.
+
+    Examples
+    --------
+    >>> import eventlstm as el
+    >>> log = el.datasets.make_sensor_log(n_machines=4, n_days=5, random_state=0)
+    >>> for train, test in el.RunKFold(2).split(log.X, log.y):
+    ...     print(log.X.index[test].unique("machine").tolist())  # doctest: +ELLIPSIS
+    ['...', '...']
+    ['...', '...']
+    """
+
+    def __init__(self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None) -> None:
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def __repr__(self) -> str:
+        return f"RunKFold(n_splits={self.n_splits}, shuffle={self.shuffle}, random_state={self.random_state})"
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored.
+
+        Returns
+        -------
+        int
+            `n_splits`.
+        """
+        return self.n_splits
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Split]:
+        """Yield the rows to train and to test on.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_rows, n_sensors)
+            A log with a MultiIndex of run and time.
+        y : Series or array-like of shape (n_rows,), optional
+            Labels; without them, folds are alike in rows only.
+        groups : object
+            Ignored: runs come from the index.
+
+        Yields
+        ------
+        train : ndarray
+            Row numbers.
+        test : ndarray
+            Row numbers.
+        """
+        fold_of_row = self._deal(X, y)
+        rows = np.arange(len(fold_of_row))
+        for fold in range(self.n_splits):
+            yield rows[fold_of_row != fold], rows[fold_of_row == fold]
+
+    def _deal(self, X: Any, y: Any) -> np.ndarray:
+        """Return the fold of each row."""
+        if self.n_splits < 2:
+            raise ValueError(f"n_splits={self.n_splits} leaves nothing to train on. Take at least 2.")
+        runs = read_index(X).runs
+        n_rows = np.bincount(runs)
+        if len(n_rows) < self.n_splits:
+            raise ValueError(
+                f"The index of X holds {len(n_rows)} runs, fewer than n_splits={self.n_splits}. Lower n_splits, use "
+                "RunTimeSplit, or name the runs in the first levels of a MultiIndex: X.set_index(['machine', 'time'])."
+            )
+        n_events = np.zeros(len(n_rows), dtype=int)
+        if y is not None:
+            n_events = np.bincount(runs[event_onsets(is_event(y), runs)], minlength=len(n_rows))
+            self._refuse_folds_without_event(n_events)
+        return self._fold_of_run(n_events, n_rows)[runs]
+
+    def _refuse_folds_without_event(self, n_events: np.ndarray) -> None:
+        with_events = int((n_events > 0).sum())
+        if with_events < self.n_splits:
+            raise ValueError(
+                f"{with_events} runs have events, fewer than n_splits={self.n_splits}: a fold would hold none. Lower "
+                f"n_splits{f' to at most {with_events}' if with_events > 1 else ', or use RunTimeSplit'}."
+            )
+
+    def _fold_of_run(self, n_events: np.ndarray, n_rows: np.ndarray) -> np.ndarray:
+        order = np.arange(len(n_rows))
+        if self.shuffle:
+            order = check_random_state(self.random_state).permutation(order)
+        order = order[np.lexsort((-n_rows[order], -n_events[order]))]
+        fold = np.zeros(len(n_rows), dtype=int)
+        load = np.zeros((self.n_splits, 2), dtype=int)  # events and rows of each fold
+        for run in order:
+            fold[run] = np.lexsort((load[:, 1], load[:, 0]))[0]
+            load[fold[run]] += n_events[run], n_rows[run]
+        return fold
+
+
+class RunTimeSplit:
+    """Folds in time over all runs: train on what came before, test on what follows.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Folds; the log is cut in `n_splits` + 1 parts with as many rows each.
+    gap : number or time span, default=0
+        Time left out between training and test rows, in the unit of the index: a string such as "12h" or a Timedelta
+        for date-times, else a number. Take at least the `horizon` of the labels.
+
+    Raises
+    ------
+    ValueError
+        In `split`, when the rows before or in a fold hold no event, or the gap leaves nothing to train on.
+
+    See Also
+    --------
+    RunKFold : Folds of whole runs, for machines not seen in training.
+
+    Notes
+    -----
+    Time is the clock of the index. Where each run counts its own time from zero, rows of one age are split from
+    rows of another, which is seldom what is wanted: use `RunKFold` there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from eventlstm import RunTimeSplit
+    >>> for train, test in RunTimeSplit(2, gap=1).split(np.zeros((9, 1))):
+    ...     print(train, test)
+    [0 1] [3 4 5]
+    [0 1 2 3 4] [6 7 8]
+    """
+
+    def __init__(self, n_splits: int = 5, *, gap: Any = 0) -> None:
+        self.n_splits = n_splits
+        self.gap = gap
+
+    def __repr__(self) -> str:
+        return f"RunTimeSplit(n_splits={self.n_splits}, gap={self.gap!r})"
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored.
+
+        Returns
+        -------
+        int
+            `n_splits`.
+        """
+        return self.n_splits
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[Split]:
+        """Yield the rows to train and to test on.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_rows, n_sensors)
+            A log whose index carries the time.
+        y : Series or array-like of shape (n_rows,), optional
+            Labels; with them, folds without an event are refused.
+        groups : object
+            Ignored.
+
+        Yields
+        ------
+        train : ndarray
+            Row numbers.
+        test : ndarray
+            Row numbers.
+        """
+        index = read_index(X)
+        event = None if y is None else is_event(y)
+        gap = 0 if isinstance(self.gap, (int, float)) and self.gap == 0 else index.span(self.gap, "gap")
+        borders = self._borders(index)
+        for k, (begin, end) in enumerate(pairwise(borders)):
+            test = np.flatnonzero((index.times >= begin) & (index.times < end))
+            train = np.flatnonzero(index.times < begin - gap)
+            self._refuse_empty(k, train, test, event)
+            yield train, test
+
+    def _borders(self, index: RowIndex) -> np.ndarray:
+        """Return the times at which test parts begin, and one after the last row."""
+        times = np.sort(index.times)
+        if self.n_splits < 1 or len(np.unique(times)) <= self.n_splits:
+            raise ValueError(
+                f"n_splits={self.n_splits} does not fit {len(np.unique(times))} points in time. Take 1 or more, fewer "
+                "than there are points in time."
+            )
+        cuts = times[len(times) * np.arange(1, self.n_splits + 1) // (self.n_splits + 1)]
+        return np.append(cuts, times[-1] + 1)
+
+    def _refuse_empty(self, k: int, train: np.ndarray, test: np.ndarray, event: np.ndarray | None) -> None:
+        if not len(train) or not len(test):
+            raise ValueError(f"Fold {k} has nothing to train or test on. Lower gap={self.gap!r} or n_splits.")
+        for name, rows in (("trains", train), ("tests", test)):
+            if event is not None and not event[rows].any():
+                raise ValueError(
+                    f"Fold {k} {name} on rows without an event. Lower n_splits={self.n_splits}, or use RunKFold."
+                )
+
+
+def choose_threshold(y_true: Any, y_score: Any, *, objective: str = "mcc") -> float:
+    """Return the threshold at which ``y_score >= threshold`` does best on labelled rows held out from training.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        1 on rows of an event, else 0.
+    y_score : array-like of shape (n_rows,)
+        Scores that rise with the danger. Never those of the rows the model was trained on, nor of those it is tested
+        on.
+    objective : {"mcc", "f1"}, default="mcc"
+        What is made largest: Matthews' correlation or the F1 score.
+
+    Returns
+    -------
+    float
+        The threshold, halfway between two neighbouring scores, so that noise in the last bit does not matter.
+
+    Raises
+    ------
+    ValueError
+        If `y_true` holds but one class, or `objective` is unknown.
+
+    Examples
+    --------
+    >>> from eventlstm import choose_threshold
+    >>> choose_threshold([0, 0, 1, 0, 1], [0.1, 0.2, 0.6, 0.4, 0.9])
+    0.5
+    """
+    y_true, y_score = indexable(np.asarray(y_true), np.asarray(y_score, dtype=np.float64))
+    if len(np.unique(y_true)) < 2:
+        raise ValueError("y_true holds one class only. Choose a threshold on rows with and without an event.")
+    n_rows, n_events = len(y_true), int(np.sum(y_true == 1))
+    precision, recall, thresholds = precision_recall_curve(y_true, y_score)
+    true_positive = recall[:-1] * n_events
+    flagged = true_positive / np.maximum(precision[:-1], np.finfo(float).tiny)
+    if objective == "mcc":
+        spread = np.sqrt(np.maximum(flagged * (n_rows - flagged), 1e-9) * n_events * (n_rows - n_events))
+        value = (true_positive * n_rows - flagged * n_events) / spread
+    elif objective == "f1":
+        value = 2 * true_positive / (flagged + n_events)
+    else:
+        raise ValueError(f"objective={objective!r} is unknown. Choose 'mcc' or 'f1'.")
+    best = int(value.argmax())
+    return float(thresholds[best] if best == 0 else (thresholds[best - 1] + thresholds[best]) / 2)

@@ -1,0 +1,169 @@
+"""What the recurrent estimators share: making a network, training it, and keeping it in a pickle as NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import Tags
+
+from ._validation import Interval, StrOptions
+from .batches import WindowGather, auto_batch_size
+from .losses import cross_entropy
+from .networks import RecurrentNet
+from .training import DTYPES, Batches, Recipe, fit_loop, make_optimizer, resolve_device, run_epoch
+from .windows import LogWindows
+
+SEEDS = np.iinfo(np.int32).max
+
+
+class RecurrentEstimator(BaseEstimator):
+    """Base of the estimators around a recurrent network; their docstrings describe the parameters."""
+
+    module_: RecurrentNet
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_channels": [Interval(Integral, 1, None, closed="left")],
+        "cell": [StrOptions({"lstm", "gru", "rnn"})],
+        "hidden_size": [Interval(Integral, 1, None, closed="left")],
+        "num_layers": [Interval(Integral, 1, None, closed="left")],
+        "bidirectional": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "min_steps": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
+        "min_batches": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "schedule": [StrOptions({"cosine", "constant"})],
+        "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "device": [str],
+        "precision": [StrOptions(set(DTYPES))],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def _start(self, rng: np.random.RandomState, n_outputs: int) -> None:
+        """Make the network and the generator of its training, unless a warm start goes on with the last ones."""
+        device = resolve_device(self.device)
+        self._generator = torch.Generator().manual_seed(int(rng.randint(SEEDS)))
+        if not self._goes_on():
+            self.module_ = RecurrentNet(
+                self.n_channels_,
+                n_outputs,
+                cell=self.cell,
+                hidden_size=self.hidden_size,
+                num_layers=self.num_layers,
+                bidirectional=self.bidirectional,
+                dropout=self.dropout,
+            )
+            self.module_.initialize(self._generator)
+            self.history_: list[dict[str, float]] = []
+        self.module_ = self.module_.to(device, DTYPES[self.precision])
+
+    def _run(self, batches: Batches, watched: Batches | None) -> Self:
+        """Train the network and record what training said."""
+        history = fit_loop(self.module_, batches, cross_entropy, self._recipe(), self._generator, validation=watched)
+        return self._record(history)
+
+    def _pass_once(self, batches: Batches) -> float:
+        """Train for one epoch with the optimizer as the last call of `partial_fit` left it."""
+        recipe = self._recipe(schedule="constant")
+        optimizer = make_optimizer(self.module_, recipe)
+        if hasattr(self, "optimizer_state_"):
+            optimizer.load_state_dict(map_leaves(self.optimizer_state_, np.ndarray, torch.from_numpy))
+        loss = run_epoch(self.module_, batches, cross_entropy, recipe, self._generator, optimizer)
+        self.optimizer_state_: Any = map_leaves(optimizer.state_dict(), torch.Tensor, lambda t: t.cpu().numpy().copy())
+        return loss
+
+    def _hold_out(self, y: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of windows to train on and to hold out, each class in both."""
+        try:
+            return train_test_split(np.arange(len(y)), test_size=self.validation_fraction, stratify=y, random_state=rng)
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping cannot hold out {self.validation_fraction:.0%} of {len(y)} windows with every class "
+                f"in both parts ({error}). Pass X_val and y_val, or set early_stopping=False."
+            ) from None
+
+    def _batch_size(self, n_items: int, largest: int) -> int:
+        """Return how many windows or chunks make a step; `largest` is the limit of "auto"."""
+        if self.batch_size == "auto":
+            return auto_batch_size(n_items, largest, self.min_batches)
+        return self.batch_size or n_items
+
+    def _record(self, history: list[dict[str, float]]) -> Self:
+        """Add epochs to what is known of training."""
+        n_before = len(self.history_)
+        self.history_ = self.history_ + [{**record, "epoch": n_before + record["epoch"]} for record in history]
+        self.loss_curve_ = [record["train_loss"] for record in self.history_]
+        self.n_iter_ = len(self.history_)
+        return self
+
+    def _goes_on(self) -> bool:
+        return self.warm_start and hasattr(self, "module_")
+
+    def _recipe(self, **changes: Any) -> Recipe:
+        names = Recipe.__dataclass_fields__
+        return Recipe(**{name: getattr(self, name) for name in names} | changes)
+
+    def _numpy_dtype(self) -> str:
+        return self.precision  # the names are NumPy's too
+
+    def _on_device(self) -> RecurrentNet:
+        """Return the network, moved to the device that `device` names now."""
+        self.module_ = self.module_.to(resolve_device(self.device))
+        return self.module_
+
+    def _gather(self, windows: np.ndarray | LogWindows) -> WindowGather:
+        return WindowGather(windows, resolve_device(self.device), DTYPES[self.precision])
+
+    def _tensor(self, X: np.ndarray) -> torch.Tensor:
+        copy = np.array(X, dtype=self._numpy_dtype(), order="C")  # torch warns on memory that is not writable
+        return torch.from_numpy(copy).to(resolve_device(self.device))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the network as NumPy arrays, so that a pickle loads on any device."""
+        state = dict(super().__getstate__())  # a copy: scikit-learn hands out the live __dict__
+        state.pop("_generator", None)
+        if "module_" in state:
+            weights = self.module_.state_dict()
+            state["module_"] = {
+                "architecture": dict(self.module_.architecture),
+                "weights": {name: weight.cpu().numpy().copy() for name, weight in weights.items()},
+            }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the network from its own architecture: parameters may have been set anew since `fit`."""
+        state = dict(state)
+        kept = state.pop("module_", None)
+        super().__setstate__(state)
+        if kept is not None:
+            weights = {name: torch.from_numpy(np.array(weight)) for name, weight in kept["weights"].items()}
+            self.module_ = RecurrentNet.from_weights(kept["architecture"], weights)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True  # two_d_array stays true: without it all of the checks are skipped
+        return tags
+
+
+def map_leaves(tree: Any, kind: type, function: Callable[[Any], Any]) -> Any:
+    """Return a tree of dicts and lists with `function` applied to the leaves of type `kind`."""
+    if isinstance(tree, dict):
+        return {key: map_leaves(value, kind, function) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(map_leaves(value, kind, function) for value in tree)
+    return function(tree) if isinstance(tree, kind) else tree
