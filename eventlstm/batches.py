@@ -48,7 +48,8 @@ class WindowGather:
         if not isinstance(windows, LogWindows):
             self.values = torch.as_tensor(windows).to(device, dtype)
             return
-        self.values = torch.as_tensor(np.ascontiguousarray(windows.values)).to(device, dtype)
+        writable = np.require(windows.values, requirements=("C", "W"))  # torch warns on memory that is not
+        self.values = torch.as_tensor(writable).to(device, dtype)
         ends, starts = windows.ends, windows.starts
         self.ends = torch.as_tensor(ends, device=device)
         first = starts[np.searchsorted(starts, ends, side="right") - 1]
@@ -128,13 +129,14 @@ class ChunkBatches:
         begin, first, last = self._cut(generator)
         order = torch.arange(len(begin)) if generator is None else torch.randperm(len(begin), generator=generator)
         steps = torch.arange(-self.burn_in, self.stride, device=self.values.device)
+        share_inside = len(self.values) / (len(begin) * self.stride)  # the mean weight of an epoch's items is to be one
         for items in order.to(self.values.device).split(self.batch_size):
             low, high = first[items, None], last[items, None]
             rows = begin[items, None] + steps  # (batch, burn_in + stride)
             kept = rows.clamp(low, high)
             labelled = kept[:, self.burn_in :]  # (batch, stride)
             inside = rows[:, self.burn_in :] == labelled
-            yield Batch(self.values[kept], self.target[labelled], self.weight[labelled] * inside)
+            yield Batch(self.values[kept], self.target[labelled], self.weight[labelled] * inside / share_inside)
 
     def forward(self, module: nn.Module, x: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Return logits of the labelled steps, (batch, stride, n_outputs)."""

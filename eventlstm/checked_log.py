@@ -11,9 +11,15 @@ import pandas as pd
 from .inputs import InputScaler
 from .windows import read_index
 
-# Shares of rows from which on a log looks torn: lost neighbours betray a shuffled splitter, short histories tiny folds.
-TORN_BREAKS = 0.04
+# Share of rows with a short history from which on a log is called torn.
 TORN_ROWS = 0.5
+# Shares of rows with a lost neighbour between which a log looks shuffled: fewer are the way of sensors, and more, up to
+# the half that KFold(2, shuffle=True) loses, that of logs without a regular step.
+TORN_BREAKS = (0.04, 0.6)
+# The step of the log when nothing is lost is its lower quartile, so that it shows with half of the rows lost.
+USUAL_STEP = 0.25
+# A log has a regular step when most of its steps are whole multiples of it, up to the jitter of its clock.
+REGULAR_SHARE, REGULAR_JITTER = 0.9, 0.2
 LOST_INDEX = "X has lost the index that says run and time:"
 KEEP_INDEX = (
     "In a pipeline, call pipeline.set_output(transform='pandas'), so that the steps before the model keep the index."
@@ -47,7 +53,8 @@ class Rows(NamedTuple):
         order = rng.permutation(len(self.starts))
         held_out = np.zeros(len(self.starts), dtype=bool)
         for group in (order[has_event[order]], order[~has_event[order]]):
-            n_held = max(round(share * len(group)), int(has_event[group].any()))
+            n_spare = len(group) - int(has_event[group].any())  # one with events is left to train on
+            n_held = min(max(round(share * len(group)), len(group) - n_spare), n_spare)
             held_out[group[:n_held]] = True
         return self.take(~held_out[stretch], stretch), self.take(held_out[stretch], stretch)
 
@@ -69,7 +76,7 @@ def refuse_other_index(X: Any, y: Any) -> None:
         raise ValueError(f"{LOST_INDEX} y has the levels {list(y.index.names)}. {KEEP_INDEX}")
     if not isinstance(y, pd.Series) or not isinstance(X, pd.DataFrame) or X.index.equals(y.index):
         return
-    if len(X.index.symmetric_difference(y.index)) == 0:
+    if X.index.nlevels == y.index.nlevels and len(X.index.symmetric_difference(y.index)) == 0:
         raise ValueError("y is in another order than X. Align it: y = y.loc[X.index].")
     raise ValueError("y has other rows than X: their indexes differ. Take the labels of X: y = y.loc[X.index].")
 
@@ -98,14 +105,22 @@ def _torn(X: Any, starts: np.ndarray, window_size: int) -> float:
     Stretches break them and, in a log that is regular but for them, lost neighbours; a few lost rows are the way of
     sensors, but many betray a splitter that shuffles.
     """
-    index = read_index(X)
-    same_run = np.diff(index.runs) == 0
-    steps = np.diff(index.times)
-    usual = np.median(steps[same_run]) if same_run.any() else 0
-    lost = same_run & (steps != usual)
-    broken = np.zeros(len(index.runs), dtype=bool)
-    if TORN_BREAKS < lost.mean() < TORN_ROWS if len(lost) else False:
-        broken[1:] = lost
+    lost = _lost_neighbours(X)
+    broken = lost if TORN_BREAKS[0] < lost.mean() < TORN_BREAKS[1] else np.zeros(len(lost), dtype=bool)
     broken[starts] = True
     last_break = np.maximum.accumulate(np.where(broken, np.arange(len(broken)), 0))
     return float(np.mean(np.arange(len(broken)) - last_break < window_size - 1))
+
+
+def _lost_neighbours(X: Any) -> np.ndarray:
+    """Return whether the row before each row of its run is lost; without a regular step none is known to be."""
+    index = read_index(X)
+    lost = np.zeros(len(index.runs), dtype=bool)
+    same_run = np.append(False, np.diff(index.runs) == 0)
+    if not same_run.any():
+        return lost
+    steps = np.diff(index.times, prepend=index.times[:1])[same_run]
+    n_steps = steps / np.quantile(steps, USUAL_STEP, method="lower")
+    if np.mean(np.abs(n_steps - np.rint(n_steps)) < REGULAR_JITTER) > REGULAR_SHARE:
+        lost[same_run] = np.rint(n_steps) > 1
+    return lost

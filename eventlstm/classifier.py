@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from ._validation import StrOptions, check_is_fitted, check_sample_weight, check_windows, fit_context, validate_data
 from .batches import AUTO_CHUNKS, AUTO_WINDOWS, ChunkBatches, WindowBatches, count_chunks
-from .recurrent import RecurrentEstimator
+from .recurrent import RecurrentEstimator, refuse_unusable
 from .training import one_thread
 from .windows import LogWindows
 
@@ -217,7 +217,10 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         rng = check_random_state(self.random_state)
         validation = None
         if X_val is not None:
-            validation = self._check_windows(X_val), np.asarray(y_val)
+            if y_val is None:
+                raise ValueError("X_val came without y_val. Pass the classes of its windows as y_val.")
+            validation = self._check_windows(X_val), column_or_1d(y_val)
+            check_consistent_length(*validation)
         elif self.early_stopping:
             train, held_out = self._hold_out(y, rng)
             validation = windows[held_out], y[held_out]
@@ -270,6 +273,7 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         X_val: np.ndarray | None = None,
         y_val: np.ndarray | None = None,
         starts_val: np.ndarray | None = None,
+        sample_weight_val: np.ndarray | None = None,
     ) -> Self:
         """Train on a log with a label at every row: what `EventClassifier` uses in its stateful mode.
 
@@ -287,7 +291,7 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
             Rows of history before the labelled rows of a chunk.
         stride : int, default=64
             Labelled rows of a chunk.
-        X_val, y_val, starts_val : ndarray, optional
+        X_val, y_val, starts_val, sample_weight_val : ndarray, optional
             Another log, to watch the loss on.
 
         Returns
@@ -310,7 +314,8 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
             batches = self._chunk_batches(X, y, weight, starts, burn_in, stride)
             watched = None
             if X_val is not None and y_val is not None and starts_val is not None:
-                watched = self._chunk_batches(X_val, y_val, np.ones(len(X_val)), starts_val, burn_in, stride)
+                weight_val = mean_one_weights(y_val, check_sample_weight(sample_weight_val, X_val), None)
+                watched = self._chunk_batches(X_val, y_val, weight_val, starts_val, burn_in, stride)
             return self._run(batches, watched)
 
     def predict_proba_steps(self, X: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
@@ -378,13 +383,13 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
     def _check_fit(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: Any = None
     ) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Check the input of a fit, learn its shape and classes, and leave out windows without weight."""
+        """Check the input of a fit and learn its shape and classes."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Pass a class per window."
             )
         if isinstance(X, LogWindows):
-            windows, y = X, column_or_1d(y)
+            windows, y = refuse_unusable(X) if reset else self._check_windows(X), column_or_1d(y)
             self.n_features_in_ = X.shape[1] * X.shape[2]
         else:
             windows, y = check_windows(self, X, y, reset=reset, dtype=self._numpy_dtype())
@@ -394,17 +399,6 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         self.n_timesteps_, self.n_channels_ = windows.shape[1:]
         weight = check_sample_weight(sample_weight, y[:, None], dtype=np.float64, ensure_non_negative=True)
         return windows, y, weight
-
-    def _check_windows(self, X: Any) -> Any:
-        """Check windows that come after `fit`."""
-        if not isinstance(X, LogWindows):
-            return check_windows(self, X, reset=False, dtype=self._numpy_dtype())
-        if X.shape[1:] != (self.n_timesteps_, self.n_channels_):
-            raise ValueError(
-                f"Windows of {X.shape[1]} steps and {X.shape[2]} channels came, but the model was fitted on "
-                f"{self.n_timesteps_} steps and {self.n_channels_} channels. Cut windows of that size."
-            )
-        return X
 
     def _learn_classes(self, y: np.ndarray, reset: bool) -> None:
         check_classification_targets(y)
@@ -418,7 +412,10 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         """Return the number of each label's class, refusing classes that `fit` has not seen."""
         y = np.asarray(y)
         if not np.isin(y, self.classes_).all():
-            raise ValueError(f"y_val has the classes {np.unique(y)}, but y has {self.classes_}. Leave the others out.")
+            raise ValueError(
+                f"Labels {np.unique(y)} came, but the classes are {self.classes_}. Leave the others out, name them in "
+                "the first call of partial_fit, or, if they are in validation data only, hold out other windows."
+            )
         return np.searchsorted(self.classes_, y)
 
     def _window_batches(self, windows: Any, y: np.ndarray, weight: np.ndarray) -> WindowBatches:
@@ -436,9 +433,11 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
 def mean_one_weights(y: np.ndarray, weight: np.ndarray, class_weight: Any) -> np.ndarray:
     """Return the weights of items times those of their classes, scaled to a mean of one."""
     if class_weight is not None:
-        present = np.unique(y)
-        of_class = compute_class_weight(class_weight, classes=present, y=y, sample_weight=weight)
-        weight = weight * of_class[np.searchsorted(present, y)]
+        used = weight > 0
+        present = np.unique(y[used])
+        of_class = compute_class_weight(class_weight, classes=present, y=y[used], sample_weight=weight[used])
+        weight = weight.copy()
+        weight[used] *= of_class[np.searchsorted(present, y[used])]
     total = weight.sum()
     if total <= 0:
         raise ValueError("All weights are zero. Give at least one row a positive sample_weight.")

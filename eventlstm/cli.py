@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .classifier import LSTMClassifier
 from .comparison import baselines, choose_splitter, compare, format_table, verdict
@@ -99,6 +99,8 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window-size", type=int, default=32, help="rows of history for a score (default: 32)")
+    parser.add_argument("--members", type=int, default=4, help="networks whose scores are averaged (default: 4)")
+    parser.add_argument("--max-epochs", type=int, help="passes over the log (default: 15, more on small logs)")
     parser.add_argument("--folds", type=int, default=3, help="folds to measure on (default: 3)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")
     parser.add_argument("--device", default="auto", help="torch device (default: auto)")
@@ -150,9 +152,8 @@ def run_score(options: argparse.Namespace) -> None:
     threshold = getattr(model, "threshold", 0.5)
     scores = pd.DataFrame({"score": score, "alarm": (score >= threshold).astype(int)}, index=log.X.index)
     _write_whole(scores, options.output)
-    print(
-        f"Wrote {len(scores)} scores to {options.output}; {int(scores['alarm'].sum())} rows at or above {threshold:.4f}."
-    )
+    n_alarms = int(scores["alarm"].sum())
+    print(f"Wrote {len(scores)} scores to {options.output}; {n_alarms} rows at or above {threshold:.4f}.")
     if log.y is not None:
         print(format_table(pd.DataFrame({OURS: detection_report(_as_event(log.y), score, threshold)}).T))
 
@@ -164,9 +165,10 @@ def _fit_and_measure(log: Log, options: argparse.Namespace) -> tuple[pd.DataFram
     _describe(X, y, splitter)
     show = sys.stderr.isatty()
     ours = EventClassifier(
-        LSTMClassifier(device=options.device),
+        LSTMClassifier(device=options.device, max_epochs=options.max_epochs or "auto"),
         window_size=options.window_size,
         horizon=_read_horizon(options.horizon),
+        n_estimators=options.members,
         random_state=options.seed,
         verbose=int(show),
     )

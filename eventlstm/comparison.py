@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from .detector import EventClassifier
 from .metrics import detection_report
 from .model_selection import RunKFold, RunTimeSplit, choose_threshold
-from .windows import read_index
+from .windows import is_event, read_index
 
 MEASURES = ["average_precision", "mcc", "f1", "recall", "precision"]
 
@@ -34,8 +34,10 @@ def baselines(window_size: int, random_state: int) -> dict[str, EventClassifier]
 
 def choose_splitter(X: Any, y: Any, n_splits: int) -> RunKFold | RunTimeSplit:
     """Return folds of whole runs where enough of them have events, else folds in time."""
+    if n_splits < 2:
+        raise ValueError(f"n_splits={n_splits} leaves no other fold to take a threshold from. Take at least 2.")
     runs = read_index(X).runs
-    n_with_events = len(np.unique(runs[np.asarray(y) == 1]))
+    n_with_events = len(np.unique(runs[is_event(y)]))
     if n_with_events >= 2:
         return RunKFold(min(n_splits, n_with_events))
     return RunTimeSplit(n_splits)

@@ -1,8 +1,8 @@
 """Sensor logs to learn from and to test on, made on the spot: nothing is downloaded.
 
-A log is a table `X` with a row per time step and a column per sensor, and a series `y` of 0 and 1 with the same index
-`(machine, time)`. In here a signal is an array `(n_machines, n_rows)` on the full time grid, and each physical effect is
-a function of the `_Plant`; the rows in which a machine stands still are cut out last.
+A log is a table `X` with a row per time step and a column per sensor, and a series `y` of 0 and 1 with the
+same index `(machine, time)`. In here a signal is an array `(n_machines, n_rows)` on the full time grid, and
+each physical effect is a function of the `_Plant`; the rows of a standstill are cut out last.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
+__all__ = ["Log", "make_sensor_log"]
+
 FIRST_DAY = pd.Timestamp("2024-01-01")
 MIN_SENSORS = 3  # failures announce themselves in the first three sensors
 
@@ -26,8 +28,8 @@ MOTOR_LAG_HOURS = 3.0
 FLOW_LAG_HOURS = 0.3
 VALVE_STEP_PERCENT = 1.0
 
-# What wears out, at the moment of failure. Bursts and friction were set so that a linear model on windows stays near an
-# average precision of .5 on machines it has not seen, hunting so that a small LSTM reaches about .8.
+# What wear looks like at the moment of failure. Bursts and friction were set so that a linear model on 32 rows
+# stays near an average precision of .5 on machines not seen before, hunting so that a small LSTM reaches .8.
 STRENGTH = (0.7, 1.3)  # each failure shows each precursor more or less clearly
 BURSTS_PER_HOUR = 5.4
 BURST_MM_S = 1.5
@@ -55,12 +57,14 @@ KICK_BAR = 0.5
 class Log(NamedTuple):
     """A sensor log and the events in it.
 
-    Attributes
+    A named tuple: `X, y = log` takes it apart.
+
+    Parameters
     ----------
     X : DataFrame of shape (n_rows, n_sensors)
-        A row per time step, a column per sensor. The last level of the index is time, the levels before it name the run.
+        A row per time step, a column per sensor. The last index level is time, those before name the run.
     y : Series of shape (n_rows,) or None
-        1 in the rows of an event and 0 elsewhere, with the index of `X`; None where nobody has marked the events.
+        1 in the rows of an event and 0 elsewhere, with the index of `X`; None where no events are marked.
 
     Examples
     --------
@@ -90,14 +94,14 @@ def make_sensor_log(
     noise: float = 1.0,
     random_state: int | np.random.RandomState | None = None,
 ) -> Log:
-    """Make the log of a group of like pumps, some hours of which lead to a failure.
+    """Make the log of a group of pumps of one make, in which some hours lead to a failure.
 
-    Before a failure three things grow, faint at first and each more or less clear: bursts of vibration come more and
-    more often, the bearing warms at steady load, and the pressure begins to oscillate. Each has false friends of the
-    same size: lone bursts, bursts at a steady pace (cavitation) or dying away (running in after a stop); warmth from
-    load, weather or fresh grease; pressure kicks and turbulence. So single rows say little: what tells a failure
-    is the course of several sensors over the last hours. After a failure the pump stands still for repair, a gap of
-    some hours in the log; planned stops leave gaps too.
+    Before a failure three things grow, faint at first and each more or less clear: bursts of vibration come
+    more and more often, the bearing warms at steady load, and the pressure begins to oscillate. Each has
+    false friends of the same size: lone bursts, bursts at a steady pace (cavitation) or dying away (running in
+    after a stop); warmth from load, weather or fresh grease; pressure kicks and turbulence. So a single row
+    says little: what tells a failure is the course of several sensors over the last hours. After a failure the
+    pump stands still for repair, a gap of some hours in the log; planned stops leave gaps too.
 
     Parameters
     ----------
@@ -108,13 +112,13 @@ def make_sensor_log(
     freq : str, default="10min"
         Time from row to row, such as "10min" or "1h".
     n_sensors : int, default=8
-        Number of columns, at least 3: vibration, bearing temperature, pressure, current, flow, ambient temperature,
-        motor temperature, valve position. Those beyond are bystanders that follow load and weather. The first columns
-        do not depend on how many follow.
+        Number of columns, at least 3: vibration, bearing temperature, pressure, current, flow, ambient
+        temperature, motor temperature, valve position; those beyond are bystanders that follow load and
+        weather. The first columns do not depend on how many follow.
     failures_per_machine : int, default=3
         Number of failures of each machine. 0 makes a log of healthy machines, with `y` all 0.
     warning : str, default="4h"
-        Time before a failure in which `y` is 1 and the precursors grow: what a model should raise the alarm in.
+        Time before a failure in which the precursors grow and `y` is 1: the rows in which to raise an alarm.
     noise : float, default=1.0
         Factor on the noise of the sensors, at least 0. The false friends stay.
     random_state : int, RandomState instance or None, default=None
@@ -122,25 +126,23 @@ def make_sensor_log(
 
     Returns
     -------
-    log : Log
-        `log.X`, float64, and `log.y`, a series of 0 and 1 named "failure", with the sorted index `(machine, time)`.
+    Log
+        `X`, float64, and `y`, a series of 0 and 1 named "failure", with the sorted index `(machine, time)`.
 
     Raises
     ------
-    TypeError
-        If a number or a time is of the wrong kind.
     ValueError
-        If a parameter is out of range, or `n_days` too short for the failures.
+        If a parameter is of the wrong kind or out of range, or the log too short for its failures.
 
     Notes
     -----
-    Vibration is given as r.m.s. velocity, as [1]_ asks. All other sizes are plausible for a pump of some 50 kW but taken
-    from no machine.
+    Vibration is given as r.m.s. velocity, as [1]_ asks. All sizes are plausible for a pump of some 50 kW, but
+    taken from no machine.
 
     References
     ----------
-    .. [1] ISO 20816-1:2016, "Mechanical vibration: measurement and evaluation of machine vibration. Part 1: General
-       guidelines".
+    .. [1] ISO 20816-1:2016, "Mechanical vibration: measurement and evaluation of machine vibration. Part 1:
+       General guidelines".
 
     Examples
     --------
@@ -158,6 +160,7 @@ def make_sensor_log(
     ):
         _check_number(name, value, Integral, least)
     _check_number("noise", noise, Real, 0)
+    _check_number("n_days", n_days, Real, 0)
     grid = _time_grid(n_days, freq)
     n_warning = _count_warning_rows(warning, grid)
     plant = _build_plant(
@@ -170,11 +173,13 @@ def make_sensor_log(
     return _cut_out_log(plant, {name: sense(plant) for name, sense in senses[:n_sensors]})
 
 
-def _check_number(name: str, value: Any, kind: type, least: float) -> None:
+def _check_number(name: str, value: Any, kind: Any, least: int) -> None:
     """Raise unless `value` is a finite number of the `kind` and at least `least`."""
     if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < np.inf:
         wanted = "an integer" if kind is Integral else "a finite number"
-        raise ValueError(f"{name}={value!r} is not {wanted} of at least {least}. Pass {name}={least} or more.")
+        raise ValueError(
+            f"{name}={value!r} is not {wanted} of at least {least}. Pass {name}={least} or more."
+        )
 
 
 def _parse_duration(name: str, value: Any, example: str) -> pd.Timedelta:
@@ -183,13 +188,11 @@ def _parse_duration(name: str, value: Any, example: str) -> pd.Timedelta:
     except ValueError:
         duration = pd.NaT
     if not duration > pd.Timedelta(0):  # NaT compares false
-        raise ValueError(f"{name}={value!r} is not a positive length of time. Pass a text such as {name}={example!r}.")
+        raise ValueError(f"{name}={value!r} is not a positive time. Pass a text such as {name}={example!r}.")
     return duration
 
 
-def _time_grid(n_days: Any, freq: Any) -> pd.DatetimeIndex:
-    if isinstance(n_days, bool) or not isinstance(n_days, Real) or not 0 < n_days < np.inf:
-        raise ValueError(f"n_days={n_days!r} is not a positive number of days. Pass, for example, n_days=12.")
+def _time_grid(n_days: float, freq: Any) -> pd.DatetimeIndex:
     step = _parse_duration("freq", freq, "10min")
     n_rows = int(pd.Timedelta(days=float(n_days)) // step)
     return pd.date_range(FIRST_DAY, periods=n_rows, freq=step, name="time")
@@ -199,7 +202,8 @@ def _count_warning_rows(warning: Any, times: pd.DatetimeIndex) -> int:
     n_rows = int(_parse_duration("warning", warning, "4h") // times.freq)
     if n_rows < 1:
         raise ValueError(
-            f"warning={warning!r} is shorter than one step of freq={times.freqstr!r}. Pass a longer warning or a finer freq."
+            f"warning={warning!r} is shorter than one step of freq={times.freqstr!r}. "
+            "Pass a longer warning or a finer freq."
         )
     return n_rows
 
@@ -219,17 +223,31 @@ class _Plant(NamedTuple):
     weather: np.ndarray  # (n_rows,), °C
 
 
-def _build_plant(rng, times, n_machines, n_failures, n_warning, noise) -> _Plant:
+def _build_plant(
+    rng: np.random.RandomState,
+    times: pd.DatetimeIndex,
+    n_machines: int,
+    n_failures: int,
+    n_warning: int,
+    noise: float,
+) -> _Plant:
     shape = (n_machines, len(times))
     rows_per_hour = pd.Timedelta("1h") / times.freq
     failures, running = _schedule(rng, shape, rows_per_hour, n_failures, n_warning)
     warned = _spans(shape, failures - n_warning, n_warning)
-    plant = _Plant(rng, noise, times, rows_per_hour, running, warned, failures, n_warning, np.ones(shape), np.ones(1))
+    idle = np.zeros(shape)
+    plant = _Plant(rng, noise, times, rows_per_hour, running, warned, failures, n_warning, idle, idle[0])
     return plant._replace(load=_load(plant), weather=_weather(plant))
 
 
-def _schedule(rng, shape, rows_per_hour, n_failures, n_warning) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the failures, (n_machines, n_failures), and when machines run; a planned stop comes before each failure."""
+def _schedule(
+    rng: np.random.RandomState,
+    shape: tuple[int, int],
+    rows_per_hour: float,
+    n_failures: int,
+    n_warning: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the failures, (n_machines, n_failures), each after a planned stop, and mark when machines run."""
     n_machines, n_rows = shape
     quiet, shortest, longest = (max(1, round(h * rows_per_hour)) for h in (QUIET_HOURS, *STANDSTILL_HOURS))
     n_parts = max(1, n_failures)
@@ -237,15 +255,17 @@ def _schedule(rng, shape, rows_per_hour, n_failures, n_warning) -> tuple[np.ndar
     needed = 3 * quiet + 2 * longest + n_warning + 1
     if part < needed:
         raise ValueError(
-            f"The log has {n_rows} rows for each machine, and failures_per_machine={n_failures} with {n_warning} rows of "
-            f"warning needs {n_parts * needed}. Pass more n_days, a finer freq or fewer failures_per_machine."
+            f"n_days and freq give {n_rows} rows to a machine, and failures_per_machine={n_failures} with a "
+            f"warning of {n_warning} rows needs {n_parts * needed}. "
+            "Pass more n_days, a finer freq or fewer failures_per_machine."
         )
     starts = part * np.arange(n_parts)
     within = rng.randint(2 * quiet + longest + n_warning, part - longest - quiet, (n_machines, n_parts))
     stops = starts + rng.randint(quiet, within - n_warning - quiet - longest + 1)
     failures = (starts + within)[:, :n_failures]
-    standing = [_spans(shape, first, rng.randint(shortest, longest + 1, first.shape)) for first in (stops, failures)]
-    return failures, ~(standing[0] | standing[1])
+    standstills = np.hstack([stops, failures])
+    lengths = rng.randint(shortest, longest + 1, standstills.shape)
+    return failures, ~_spans(shape, standstills, lengths)
 
 
 def _spans(shape: tuple[int, int], first: np.ndarray, length: np.ndarray | int) -> np.ndarray:
@@ -267,9 +287,8 @@ def _coloured(plant: _Plant, hours: float, innovations: np.ndarray | None = None
     """Draw noise with a memory of `hours`, an AR(1) process of the same variance as its innovations."""
     share = 1 - np.exp(-1 / (hours * plant.rows_per_hour))
     shrinkage = np.sqrt(share / (2 - share))
-    if innovations is None:
-        innovations = plant.rng.standard_normal(plant.running.shape)
-    innovations[:, 0] *= shrinkage  # the first row is drawn from the stationary distribution
+    innovations = _white(plant) if innovations is None else innovations.copy()
+    innovations[:, 0] *= shrinkage  # the first row has the variance of all others
     return _lag(plant, innovations, hours) / shrinkage
 
 
@@ -302,7 +321,7 @@ def _daily(plant: _Plant, peak_hour: float) -> np.ndarray:
 
 
 def _load(plant: _Plant) -> np.ndarray:
-    """Load with a shift rhythm, set points that an operator changes every six hours or so, and unrest."""
+    """Draw the load: a shift rhythm, set points that are changed every six hours or so, and unrest."""
     changes = _happens(plant, per_hour=1 / 6)
     set_points = np.where(changes, plant.rng.uniform(-0.2, 0.2, changes.shape), np.nan)
     held = pd.DataFrame(set_points.T).ffill().fillna(0).to_numpy().T
@@ -311,7 +330,7 @@ def _load(plant: _Plant) -> np.ndarray:
 
 
 def _weather(plant: _Plant) -> np.ndarray:
-    """Air temperature with warm afternoons, hot and cold days, (n_rows,)."""
+    """Draw the air temperature: warm afternoons, hot and cold days, (n_rows,)."""
     days = (plant.times - FIRST_DAY) / pd.Timedelta("1D")
     knots = np.arange(int(days[-1]) + 2)
     return 18 + 5 * _daily(plant, peak_hour=15) + np.interp(days, knots, plant.rng.normal(0, 3, len(knots)))
@@ -331,8 +350,8 @@ def _episodes(plant: _Plant, per_day: float, hours: float) -> np.ndarray:
     """Mark false friends: episodes of a given length that come at any time except before a failure."""
     length = max(1, round(hours * plant.rows_per_hour))
     begins = _happens(plant, per_day / 24)
-    age = pd.DataFrame(begins.T).rolling(length, min_periods=1).max().to_numpy().T
-    return (age > 0) & ~plant.warned
+    lasts = pd.DataFrame(begins.T).rolling(length, min_periods=1).max().to_numpy().T > 0
+    return lasts & ~plant.warned
 
 
 def _paced(plant: _Plant, per_hour: np.ndarray) -> np.ndarray:
@@ -348,7 +367,9 @@ def _vibration(plant: _Plant) -> np.ndarray:
     bursts |= _happens(plant, RUNNING_IN_BURSTS_PER_HOUR * _lag(plant, 1.0 - plant.running, RUNNING_IN_HOURS))
     height = BURST_MM_S * plant.rng.lognormal(0, 0.35, bursts.shape)
     level = _per_machine(plant, 3, 0.3) + _per_machine(plant, 1.5, 0.15) * plant.load**2 + _drift(plant, 0.1)
-    return level + height * bursts + plant.noise * (0.25 * _coloured(plant, 0.3) + 0.15 * _heavy_tailed(plant))
+    return (
+        level + height * bursts + plant.noise * (0.25 * _coloured(plant, 0.3) + 0.15 * _heavy_tailed(plant))
+    )
 
 
 def _bearing_temperature(plant: _Plant) -> np.ndarray:
@@ -359,7 +380,7 @@ def _bearing_temperature(plant: _Plant) -> np.ndarray:
 
 
 def _grease(plant: _Plant) -> np.ndarray:
-    """Churning of fresh grease: warmth that rises to 1 in about the lag and then fades."""
+    """Draw the warmth of churning fresh grease, which rises to 1 in about the lag and then fades."""
     greased = 1.0 * (_happens(plant, GREASINGS_PER_DAY / 24) & ~plant.warned)
     greased[:, 0] = 0  # a lag starts in a steady state
     pulse = _lag(plant, _lag(plant, greased, GREASE_LAG_HOURS), GREASE_LAG_HOURS)
@@ -375,7 +396,7 @@ def _pressure(plant: _Plant) -> np.ndarray:
 
 
 def _hunting(plant: _Plant) -> np.ndarray:
-    """Oscillation of a control loop that worn parts make unstable, in any phase and at a wavering pace."""
+    """Draw the oscillation of a control loop with worn parts, in any phase and at a wavering pace."""
     period = max(MIN_PERIOD_ROWS, HUNTING_PERIOD_HOURS * plant.rows_per_hour)
     pace = _per_machine(plant, 1, 0.1) * (1 + 0.1 * _coloured(plant, 3.0))
     turns = np.cumsum(pace, axis=1) / period + plant.rng.uniform(size=(len(pace), 1))
@@ -407,14 +428,10 @@ def _valve(plant: _Plant) -> np.ndarray:
 
 
 def _bystander(plant: _Plant) -> np.ndarray:
-    """Some quantity that follows load and weather and knows nothing of failures."""
+    """Draw a quantity that follows load and weather and knows nothing of failures."""
     by_load, by_weather = plant.rng.uniform(-1, 1, 2)
-    return (
-        5 * by_load * plant.load
-        + by_weather * plant.weather / 5
-        + _drift(plant, 0.5)
-        + plant.noise * _coloured(plant, 1.0)
-    )
+    restless = _drift(plant, 0.5) + plant.noise * _coloured(plant, 1.0)
+    return 5 * by_load * plant.load + by_weather * plant.weather / 5 + restless
 
 
 _SENSORS: dict[str, Callable[[_Plant], np.ndarray]] = {

@@ -316,11 +316,16 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             size = {"burn_in": self.window_size, "stride": self._stride(), "starts": train.starts}
             if held_out is not None:
                 size |= {"X_val": held_out.values, "y_val": held_out.labels, "starts_val": held_out.starts}
+                size["sample_weight_val"] = held_out.weight
             return member.fit_steps(train.values, train.labels, train.weight, **size)
         windows, rows = self._cut(train)
         arguments = {}
         if train.weight is not None and has_fit_parameter(member, "sample_weight"):
             arguments["sample_weight"] = train.weight[rows]
+        elif train.weight is not None and np.ptp(train.weight[rows]) > 0:
+            raise ValueError(
+                f"{type(member).__name__} takes no sample_weight in fit. Leave it out, or use another estimator."
+            )
         if held_out is not None:
             windows_val, rows_val = self._cut(held_out)
             arguments |= {"X_val": _as_input(member, windows_val), "y_val": held_out.labels[rows_val]}
@@ -372,7 +377,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
 
     def _hold_out(self, log: Rows, member: Any) -> tuple[Rows, Rows | None]:
         """Split off whole runs for early stopping, when the estimator asks for it."""
-        if getattr(member, "early_stopping", False) is not True or not has_fit_parameter(member, "X_val"):
+        wanted = getattr(member, "early_stopping", False)
+        if not (isinstance(wanted, bool | np.bool_) and wanted and has_fit_parameter(member, "X_val")):
             return log, None
         rng = check_random_state(self.random_state)
         return log.hold_out(member.validation_fraction, is_event(log.labels), rng)

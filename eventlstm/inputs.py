@@ -80,7 +80,7 @@ class InputScaler(BaseEstimator):
             The fitted scaler.
         """
         weight = np.ones(len(X)) if sample_weight is None else sample_weight
-        self.center_, self.scale_ = _center_and_scale(self._channels(X, starts), weight)
+        self.center_, self.scale_ = _center_and_scale(self._channels(X, starts), weight, X.shape[1])
         self.center_[X.shape[1] :] = 0.0  # zero already means "no movement" in the channels after the level
         if self.view == "level":
             self.scale_ = self.scale_ / NORMAL_RANGE
@@ -121,20 +121,25 @@ def _difference(X: np.ndarray, starts: Any) -> np.ndarray:
 def moving_mean(X: np.ndarray, starts: Any, span: int) -> np.ndarray:
     """Return the exponentially weighted mean of `span` rows, begun anew at each stretch with its first row."""
     alpha = 2.0 / (span + 1.0)
-    mean = np.empty_like(X)
+    mean = np.empty(X.shape, dtype=np.result_type(X, np.float32))
     for start, stop in zip(starts, [*starts[1:], len(X)], strict=True):
         stretch = X[start:stop]
         mean[start:stop], _ = lfilter([alpha], [1.0, alpha - 1.0], stretch, axis=0, zi=(1.0 - alpha) * stretch[:1])
     return mean
 
 
-def _center_and_scale(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the median and the 10-90 % range; where most rows are equal, the range of a normal of that deviation."""
+def _center_and_scale(X: np.ndarray, weight: np.ndarray, n_sensors: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the median and the 10-90 % range; where most rows are equal, the range of a normal of that deviation.
+
+    The first `n_sensors` channels are the levels. What moves less than the rounding of its level has not moved.
+    """
     rows = weight > 0
     X, weight = X[rows], weight[rows]
     low, median, high = np.quantile(X, [TAIL, 0.5, 1 - TAIL], axis=0, weights=weight, method="inverted_cdf")
-    mean = np.average(X, axis=0, weights=weight)
-    deviation = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
-    rounding = 10 * np.finfo(np.float64).eps * np.maximum(np.abs(median), np.abs(mean))
+    offset = X - median  # exactly zero for a sensor that stood still, whatever the rounding of a mean
+    mean = np.average(offset, axis=0, weights=weight)
+    deviation = np.sqrt(np.average((offset - mean) ** 2, axis=0, weights=weight))
+    level = (np.abs(median) + deviation)[:n_sensors]
+    rounding = 10 * np.finfo(np.float64).eps * np.tile(level, X.shape[1] // n_sensors)
     spread = np.where(high - low > rounding, high - low, NORMAL_RANGE * deviation)
     return median, np.where(spread > rounding, spread, 1.0)  # a sensor that stood still keeps its unit

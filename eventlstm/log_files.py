@@ -96,13 +96,13 @@ def read_log(
         If the file is Parquet and pyarrow is not installed.
     ValueError
         If a file is empty or damaged; a column is missing or asked for twice; a time, run or label is missing
-        or unreadable; a sensor is not a finite number; rows share run and time; or an event is impossible.
+        or unreadable; a sensor is not a finite number; two rows share run and time; or an event names a run
+        that the log does not have or ends before it starts.
 
     Notes
     -----
-    As in :func:`pandas.read_csv`, cells such as ``NA`` or ``None`` are missing values. Runs in a CSV file are
-    named by numbers where every name reads like one, else by text (``07`` stays ``07``); an event finds its
-    run by the text of the name.
+    Cells such as ``NA`` or ``None`` in a CSV file are missing values. Text that names runs becomes numbers if
+    every name reads like one, which ``07`` does not; an event finds its run by the text of the name.
 
     Examples
     --------

@@ -33,8 +33,9 @@ def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, flo
     -------
     dict of str to float
         "average_precision" (its level for random scores is the "prevalence", also given), and at the threshold
-        "mcc", "f1", "recall" and "precision". NaN where undefined: average precision and recall without an event,
-        precision without a flagged row.
+        "mcc", "f1", "recall" and "precision". NaN where undefined: average precision, f1 and recall without an event,
+        precision without a flagged row, mcc unless there are rows of both classes. With both, mcc is 0, its limit,
+        where all rows or none are flagged.
 
     References
     ----------

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import precision_recall_curve
-from sklearn.utils import check_random_state, indexable
+from sklearn.metrics import confusion_matrix_at_thresholds
+from sklearn.utils import check_consistent_length, check_random_state
 
 from .windows import RowIndex, event_onsets, is_event, read_index
 
@@ -108,6 +107,7 @@ class RunKFold:
         """Return the fold of each row."""
         if self.n_splits < 2:
             raise ValueError(f"n_splits={self.n_splits} leaves nothing to train on. Take at least 2.")
+        check_consistent_length(X, y)
         runs = read_index(X).runs
         n_rows = np.bincount(runs)
         if len(n_rows) < self.n_splits:
@@ -218,26 +218,27 @@ class RunTimeSplit:
         test : ndarray
             Row numbers.
         """
+        check_consistent_length(X, y)
         index = read_index(X)
         event = None if y is None else is_event(y)
-        gap = 0 if isinstance(self.gap, (int, float)) and self.gap == 0 else index.span(self.gap, "gap")
-        borders = self._borders(index)
-        for k, (begin, end) in enumerate(pairwise(borders)):
-            test = np.flatnonzero((index.times >= begin) & (index.times < end))
+        gap = 0 if self.gap == 0 else index.span(self.gap, "gap")
+        begins = self._begins(index)
+        part = np.searchsorted(begins, index.times, side="right") - 1  # rows of -1 are never tested
+        for k, begin in enumerate(begins):
+            test = np.flatnonzero(part == k)
             train = np.flatnonzero(index.times < begin - gap)
             self._refuse_empty(k, train, test, event)
             yield train, test
 
-    def _borders(self, index: RowIndex) -> np.ndarray:
-        """Return the times at which test parts begin, and one after the last row."""
+    def _begins(self, index: RowIndex) -> np.ndarray:
+        """Return the times at which test parts begin."""
         times = np.sort(index.times)
         if self.n_splits < 1 or len(np.unique(times)) <= self.n_splits:
             raise ValueError(
                 f"n_splits={self.n_splits} does not fit {len(np.unique(times))} points in time. Take 1 or more, fewer "
                 "than there are points in time."
             )
-        cuts = times[len(times) * np.arange(1, self.n_splits + 1) // (self.n_splits + 1)]
-        return np.append(cuts, times[-1] + 1)
+        return times[len(times) * np.arange(1, self.n_splits + 1) // (self.n_splits + 1)]
 
     def _refuse_empty(self, k: int, train: np.ndarray, test: np.ndarray, event: np.ndarray | None) -> None:
         if not len(train) or not len(test):
@@ -278,19 +279,29 @@ def choose_threshold(y_true: Any, y_score: Any, *, objective: str = "mcc") -> fl
     >>> choose_threshold([0, 0, 1, 0, 1], [0.1, 0.2, 0.6, 0.4, 0.9])
     0.5
     """
-    y_true, y_score = indexable(np.asarray(y_true), np.asarray(y_score, dtype=np.float64))
+    y_true, y_score = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
+    if objective not in OBJECTIVES:
+        raise ValueError(f"objective={objective!r} is unknown. Choose one of {list(OBJECTIVES)}.")
     if len(np.unique(y_true)) < 2:
         raise ValueError("y_true holds one class only. Choose a threshold on rows with and without an event.")
-    n_rows, n_events = len(y_true), int(np.sum(y_true == 1))
-    precision, recall, thresholds = precision_recall_curve(y_true, y_score)
-    true_positive = recall[:-1] * n_events
-    flagged = true_positive / np.maximum(precision[:-1], np.finfo(float).tiny)
-    if objective == "mcc":
-        spread = np.sqrt(np.maximum(flagged * (n_rows - flagged), 1e-9) * n_events * (n_rows - n_events))
-        value = (true_positive * n_rows - flagged * n_events) / spread
-    elif objective == "f1":
-        value = 2 * true_positive / (flagged + n_events)
-    else:
-        raise ValueError(f"objective={objective!r} is unknown. Choose 'mcc' or 'f1'.")
+    *counts, thresholds = (column[::-1] for column in confusion_matrix_at_thresholds(y_true, y_score))
+    value = OBJECTIVES[objective](*counts)
     best = int(value.argmax())
-    return float(thresholds[best] if best == 0 else (thresholds[best - 1] + thresholds[best]) / 2)
+    if best == 0:
+        return float(thresholds[0])
+    below, at = thresholds[best - 1], thresholds[best]
+    middle = below + (at - below) / 2
+    return float(middle if middle > below else at)  # nothing lies between two neighbouring floats
+
+
+def _mcc(tn: np.ndarray, fp: np.ndarray, fn: np.ndarray, tp: np.ndarray) -> np.ndarray:
+    """Return Matthews' correlation, which is 0 where all rows are flagged."""
+    spread = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return (tp * tn - fp * fn) / np.where(spread > 0, spread, 1.0)
+
+
+def _f1(tn: np.ndarray, fp: np.ndarray, fn: np.ndarray, tp: np.ndarray) -> np.ndarray:
+    return 2 * tp / (2 * tp + fp + fn)
+
+
+OBJECTIVES = {"mcc": _mcc, "f1": _f1}

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags
 
-from ._validation import Interval, StrOptions
+from ._validation import Interval, StrOptions, check_windows
 from .batches import WindowGather, auto_batch_size
 from .losses import cross_entropy
 from .networks import RecurrentNet
@@ -57,6 +57,7 @@ class RecurrentEstimator(BaseEstimator):
     def _start(self, rng: np.random.RandomState, n_outputs: int) -> None:
         """Make the network and the generator of its training, unless a warm start goes on with the last ones."""
         device = resolve_device(self.device)
+        vars(self).pop("optimizer_state_", None)  # it belongs to the last network
         self._generator = torch.Generator().manual_seed(int(rng.randint(SEEDS)))
         if not self._goes_on():
             self.module_ = RecurrentNet(
@@ -82,9 +83,12 @@ class RecurrentEstimator(BaseEstimator):
         recipe = self._recipe(schedule="constant")
         optimizer = make_optimizer(self.module_, recipe)
         if hasattr(self, "optimizer_state_"):
-            optimizer.load_state_dict(map_leaves(self.optimizer_state_, np.ndarray, torch.from_numpy))
+            kept = map_leaves(self.optimizer_state_, np.ndarray, torch.from_numpy)
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": kept})
+            refuse_other_shapes(optimizer)
         loss = run_epoch(self.module_, batches, cross_entropy, recipe, self._generator, optimizer)
-        self.optimizer_state_: Any = map_leaves(optimizer.state_dict(), torch.Tensor, lambda t: t.cpu().numpy().copy())
+        state = optimizer.state_dict()["state"]
+        self.optimizer_state_: Any = map_leaves(state, torch.Tensor, lambda t: t.cpu().numpy().copy())
         return loss
 
     def _hold_out(self, y: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
@@ -111,6 +115,17 @@ class RecurrentEstimator(BaseEstimator):
         self.n_iter_ = len(self.history_)
         return self
 
+    def _check_windows(self, X: Any) -> Any:
+        """Check windows that come after `fit`."""
+        if not isinstance(X, LogWindows):
+            return check_windows(self, X, reset=False, dtype=self._numpy_dtype())
+        if X.shape[1:] != (self.n_timesteps_, self.n_channels_):
+            raise ValueError(
+                f"Windows of {X.shape[1]} steps and {X.shape[2]} channels came, but the model was fitted on "
+                f"{self.n_timesteps_} steps and {self.n_channels_} channels. Cut windows of that size."
+            )
+        return refuse_unusable(X)
+
     def _goes_on(self) -> bool:
         return self.warm_start and hasattr(self, "module_")
 
@@ -122,8 +137,8 @@ class RecurrentEstimator(BaseEstimator):
         return self.precision  # the names are NumPy's too
 
     def _on_device(self) -> RecurrentNet:
-        """Return the network, moved to the device that `device` names now."""
-        self.module_ = self.module_.to(resolve_device(self.device))
+        """Return the network on the device and with the numbers that `device` and `precision` name now."""
+        self.module_ = self.module_.to(resolve_device(self.device), DTYPES[self.precision])
         return self.module_
 
     def _gather(self, windows: np.ndarray | LogWindows) -> WindowGather:
@@ -136,7 +151,8 @@ class RecurrentEstimator(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the network as NumPy arrays, so that a pickle loads on any device."""
         state = dict(super().__getstate__())  # a copy: scikit-learn hands out the live __dict__
-        state.pop("_generator", None)
+        if "_generator" in state:
+            state["_generator"] = self._generator.get_state().numpy()
         if "module_" in state:
             weights = self.module_.state_dict()
             state["module_"] = {
@@ -148,16 +164,36 @@ class RecurrentEstimator(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the network from its own architecture: parameters may have been set anew since `fit`."""
         state = dict(state)
-        kept = state.pop("module_", None)
+        kept, draws = state.pop("module_", None), state.pop("_generator", None)
         super().__setstate__(state)
         if kept is not None:
             weights = {name: torch.from_numpy(np.array(weight)) for name, weight in kept["weights"].items()}
             self.module_ = RecurrentNet.from_weights(kept["architecture"], weights)
+        if draws is not None:
+            self._generator = torch.Generator().set_state(torch.from_numpy(np.array(draws)))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True  # two_d_array stays true: without it all of the checks are skipped
         return tags
+
+
+def refuse_unusable(windows: LogWindows) -> LogWindows:
+    """Return the windows of a log unless there is none, or values are missing."""
+    if not len(windows):
+        raise ValueError(
+            f"The log has no window of {windows.window_size} rows. Pass a longer log, or cut windows with pad=True."
+        )
+    if not np.isfinite(windows.values).all():
+        raise ValueError("The log behind X contains NaN or infinity. Fill these values, or drop their rows.")
+    return windows
+
+
+def refuse_other_shapes(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse moments of another network: the fused optimizer would write over memory that is not its own."""
+    for weight, state in optimizer.state.items():
+        if not state["exp_avg"].shape == state["exp_avg_sq"].shape == weight.shape:
+            raise ValueError("optimizer_state_ is not of this network. Fit anew, or delete the attribute.")
 
 
 def map_leaves(tree: Any, kind: type, function: Callable[[Any], Any]) -> Any:

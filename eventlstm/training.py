@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .batches import Batch
 
@@ -48,6 +48,7 @@ class Recipe:
     warmup_fraction: float
     max_epochs: int | str
     min_steps: int
+    early_stopping: bool
     n_iter_no_change: int
     tol: float
     verbose: int
@@ -86,7 +87,7 @@ def fit_loop(
     validation: Batches | None = None,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> History:
-    """Train `module` in place and return a record per epoch; with `validation`, end on its best epoch's weights."""
+    """Train `module` in place and return a record per epoch; under early stopping, end on the best epoch's weights."""
     optimizer = optimizer or make_optimizer(module, recipe)
     n_epochs = recipe.n_epochs(batches.n_batches)
     history: History = []
@@ -102,10 +103,11 @@ def fit_loop(
                 refuse_divergence(record["train_loss"], epoch, recipe)
                 if validation is not None:
                     record["valid_loss"] = evaluate(module, validation, loss)
-                    best.see(record["valid_loss"], module)
+                    if recipe.early_stopping:
+                        best.see(record["valid_loss"], module)
                 bar.update()
                 bar.set_postfix(loss=f"{record['train_loss']:.4f}")
-                if best.epochs_since > recipe.n_iter_no_change:
+                if best.epochs_since >= recipe.n_iter_no_change:
                     break
         except KeyboardInterrupt:
             history = [record for record in history if "train_loss" in record]
@@ -204,8 +206,12 @@ def refuse_divergence(loss: float, epoch: int, recipe: Recipe) -> None:
 def resolve_device(device: Any) -> torch.device:
     """Return the device of a name; "auto" is the first of cuda, mps and xpu that is there, else the cpu."""
     if device != "auto":
-        return torch.device(device)
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"device={device!r} cannot be used here ({reason}). Pass 'auto' or 'cpu'.") from None
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator if accelerator is not None else torch.device("cpu")
 
 
@@ -221,6 +227,7 @@ class _Threads:
     """How many fits and predictions run now, and torch's thread count before the first of them."""
 
     lock = threading.Lock()
+    here = threading.local()
     n_users = 0
     before = 1
 
@@ -232,14 +239,20 @@ def one_thread() -> Iterator[None]:
     Small recurrent layers do not gain from torch's own threads (two were slower than one at 32 units), results
     must not depend on their number, and members of an ensemble run side by side in threads of their own.
     """
+    if getattr(_Threads.here, "inside", False):
+        yield
+        return
     with _Threads.lock:
+        before = torch.get_num_threads()  # every thread must ask: torch sets up those that did not, later, anew
+        torch.set_num_threads(1)
         if _Threads.n_users == 0:
-            _Threads.before = torch.get_num_threads()
+            _Threads.before = before
         _Threads.n_users += 1
-    torch.set_num_threads(1)
+        _Threads.here.inside = True
     try:
         yield
     finally:
         with _Threads.lock:
             _Threads.n_users -= 1
-        torch.set_num_threads(_Threads.before)
+            _Threads.here.inside = False
+            torch.set_num_threads(_Threads.before)

@@ -7,6 +7,7 @@ of one run without a time gap; no window crosses its borders. The index of a Dat
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ IntArray = npt.NDArray[np.intp]
 # A step this many times longer than the log's median step ends a stretch under max_gap="auto": wide enough for
 # jitter and single lost rows, narrow enough for a shutdown.
 AUTO_GAP_STEPS = 10
+# Roundings in the difference of two decimal times: 0.3 - 0.2 is a little more than 0.1, but no longer a step.
+TIME_ROUNDINGS = 4
 
 
 class LogWindows:
@@ -74,6 +77,10 @@ class LogWindows:
             raise ValueError(f"window_size={window_size} and stride={stride} must be at least 1.")
         starts = find_stretches(X, max_gap)
         values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
+        if values.ndim != 2:
+            raise ValueError(
+                f"The log has shape {values.shape}. Pass rows by sensors; for one sensor X.reshape(-1, 1) or X.to_frame()."
+            )
         self._view(values, starts, window_size, stride, pad)
 
     @classmethod
@@ -109,7 +116,7 @@ class LogWindows:
         self.starts = starts
         self.window_size = window_size
         n_rows = len(values)
-        stops = np.append(starts[1:], n_rows)
+        stops = np.append(starts[1:], n_rows)[: len(starts)]  # an empty log has neither starts nor stops
         skip = 0 if pad else window_size - 1
         self.ends = np.concatenate(
             [np.arange(a + skip, b, stride) for a, b in zip(starts, stops, strict=True)] or [np.arange(0)]
@@ -204,8 +211,8 @@ def horizon_labels(y: Any, horizon: Any, *, inside_event: str = "positive") -> A
     if inside_event not in inside:
         raise ValueError(f"inside_event={inside_event!r} is unknown. Choose one of {list(inside)}.")
     event = np.asarray(y)
-    if not np.isin(event, (0, 1)).all():
-        raise ValueError(f"y holds {np.unique(event)[:5]}: a horizon needs labels 0 (quiet) and 1 (event).")
+    if pd.isna(event).any() or not np.isin(event, (0, 1)).all():
+        raise ValueError(f"y holds {pd.unique(event)[:5]}: a horizon needs labels 0 (quiet) and 1 (event).")
     event = event.astype(bool)
     rows = read_index(y)
     begins = np.flatnonzero(event_onsets(event, rows.runs))
@@ -216,16 +223,14 @@ def horizon_labels(y: Any, horizon: Any, *, inside_event: str = "positive") -> A
 
 def _onset_within(begins: IntArray, rows: RowIndex, horizon: Any) -> npt.NDArray[np.bool_]:
     """Return whether the next onset after each row is of the same run and at most `horizon` away."""
-    counts_rows = isinstance(horizon, (int, np.integer))
-    clock = np.arange(len(rows.runs)) if counts_rows else rows.times
-    span = horizon if counts_rows else rows.span(horizon, "horizon")
-    if span < 0:
-        raise ValueError(f"horizon={horizon!r} is negative. Pass the rows or the time before an event to label.")
     here = np.arange(len(rows.runs))
+    if _is_number(horizon) and isinstance(horizon, Integral):
+        rows = RowIndex(rows.runs, here, is_datetime=False)
+    span = rows.span(horizon, "horizon")
     following = np.append(begins, len(here))[np.searchsorted(begins, here, side="right")]
     exists = following < len(here)
     following = np.where(exists, following, here)
-    return exists & (rows.runs[following] == rows.runs) & (clock[following] - clock <= span)
+    return exists & (rows.runs[following] == rows.runs) & (rows.times[following] - rows.times <= span)
 
 
 def event_onsets(event: npt.NDArray[np.bool_], runs: IntArray) -> npt.NDArray[np.bool_]:
@@ -246,24 +251,37 @@ class RowIndex(NamedTuple):
     """What the index of a log says of its rows."""
 
     runs: IntArray  # (n_rows,) number of the run of each row, rising from 0
-    times: np.ndarray  # (n_rows,) nanoseconds for date-times, else the numbers of the index
+    times: np.ndarray  # (n_rows,) int64 nanoseconds for date-times, else the index as int64 or float64
     is_datetime: bool
 
     def span(self, value: Any, name: str) -> Any:
         """Return a length of time in the unit of `times`; `name` is the parameter it came in."""
-        if not self.is_datetime:
-            if isinstance(value, (int, float, np.number)):
-                return value
+        span = _nanoseconds(value, name) if self.is_datetime else value
+        if not _is_number(span):
             raise ValueError(f"{name}={value!r} is a length of time, but the index holds numbers. Pass a number.")
-        try:
-            if isinstance(value, (int, float, np.number)):
-                raise ValueError
-            return pd.Timedelta(value).as_unit("ns").value
-        except ValueError:
-            raise ValueError(
-                f"{name}={value!r} is not a length of time, which an index of date-times needs. "
-                "Pass a string such as '15min' or a pandas Timedelta."
-            ) from None
+        if not span >= 0:
+            raise ValueError(f"{name}={value!r} is negative or undefined. Pass zero or more.")
+        if self.times.dtype.kind == "f":
+            span += TIME_ROUNDINGS * np.spacing(np.abs(self.times).max(initial=0.0))
+        return span
+
+
+def _nanoseconds(value: Any, name: str) -> int:
+    # pandas would read a bare number, also in quotes, as nanoseconds, which nobody means
+    bare = _is_number(value) or (isinstance(value, str) and value.strip().replace(".", "", 1).isdigit())
+    try:
+        if bare:
+            raise ValueError
+        return pd.Timedelta(value).as_unit("ns").value
+    except ValueError:
+        raise ValueError(
+            f"{name}={value!r} is not a length of time, which an index of date-times needs. "
+            "Pass a string such as '15min' or a pandas Timedelta."
+        ) from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, np.timedelta64)  # NumPy counts a timedelta64 as integer
 
 
 def read_index(X: Any) -> RowIndex:
@@ -308,7 +326,8 @@ def _read_times(level: pd.Index) -> tuple[np.ndarray, bool]:
     if isinstance(level, (pd.DatetimeIndex, pd.TimedeltaIndex)):
         return level.as_unit("ns").asi8, True
     if pd.api.types.is_numeric_dtype(level.dtype) and not pd.api.types.is_bool_dtype(level.dtype):
-        return level.to_numpy(), False
+        # wide enough for differences, which unsigned and short numbers would wrap
+        return level.to_numpy(np.int64 if pd.api.types.is_integer_dtype(level.dtype) else np.float64), False
     raise ValueError(
         f"The last level of the index must hold times, but {level.name!r} is of type {level.dtype}. Use a "
         "DatetimeIndex or numbers, or a MultiIndex of run and time: X.set_index(['machine', 'time'])."

@@ -1,0 +1,123 @@
+"""The command line, run in this process on small files."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import eventlstm as el
+from eventlstm.cli import main
+
+QUICK = ["--max-epochs", "2", "--members", "2", "--folds", "2"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A labelled log, a model fitted on it, and what the fit printed."""
+    folder = tmp_path_factory.mktemp("files")
+    log = el.datasets.make_sensor_log(n_machines=3, n_days=3, failures_per_machine=1, random_state=0)
+    log.X.assign(failure=log.y).reset_index().to_csv(folder / "log.csv", index=False)
+    command = ["fit", folder / "log.csv", "--time", "time", "--run", "machine", "--label", "failure", *QUICK]
+    assert run(command, "-o", folder / "model") == 0
+    return folder
+
+
+def run(command, *more):
+    return main([str(word) for word in (*command, *more)])
+
+
+def test_fit_prints_all_measures_beside_the_baselines(files, capsys):
+    command = ["fit", files / "log.csv", "--time", "time", "--run", "machine", "--label", "failure", *QUICK]
+    assert run(command, "-o", files / "again") == 0
+    printed = capsys.readouterr().out
+    for word in ("average precision", "mcc", "f1", "recall", "precision", "prevalence"):
+        assert word in printed
+    for model in ("LSTM", "logistic regression", "gradient boosting"):
+        assert re.search(rf"^{model} +\d\.\d{{3}} ", printed, re.MULTILINE), printed
+    assert (files / "again").read_bytes() == (files / "model").read_bytes(), "same log, same seed, same file"
+
+
+def test_scores_are_those_of_the_loaded_model_and_alarms_those_of_its_threshold(files, capsys):
+    assert run(["score", files / "model", files / "log.csv", "--label", "failure", "-o", files / "scores.csv"]) == 0
+    scores = pd.read_csv(files / "scores.csv", parse_dates=["time"], index_col=["machine", "time"])
+    model = el.load(files / "model")
+    log = el.read_log(files / "log.csv", time="time", run="machine", label="failure")
+    assert scores.index.equals(log.X.index)
+    np.testing.assert_allclose(scores["score"], model.predict_proba(log.X)[:, 1], rtol=1e-12)
+    assert (scores["alarm"] == (scores["score"] >= model.threshold)).all()
+    assert "average precision" in capsys.readouterr().out
+
+
+def test_a_log_with_missing_values_is_scored_whole(files):
+    table = pd.read_csv(files / "log.csv")
+    table.loc[5:20, "pressure_bar"] = np.nan
+    table.drop(columns="failure").to_csv(files / "holes.csv", index=False)
+    assert run(["score", files / "model", files / "holes.csv", "-o", files / "holes_scores.csv"]) == 0
+    assert pd.read_csv(files / "holes_scores.csv")["score"].between(0, 1).all()
+
+
+def test_failures_may_come_as_intervals_and_one_machine_is_split_in_time(files, capsys):
+    log = el.read_log(files / "log.csv", time="time", run="machine", label="failure")
+    one = log.X.loc["pump-01"]
+    one.reset_index().to_csv(files / "one.csv", index=False)
+    begins = one.index[[60, 150, 240, 330]]
+    pd.DataFrame({"start": begins, "end": begins + pd.Timedelta("1h")}).to_csv(files / "events.csv", index=False)
+    command = ["fit", files / "one.csv", "--time", "time", "--events", files / "events.csv", *QUICK, "--no-baselines"]
+    assert run(command, "--horizon", "2h", "-o", files / "one") == 0
+    assert "RunTimeSplit" in capsys.readouterr().out
+
+
+FIT = ["fit", "log.csv", "--time", "time", "--label", "failure", "-o", "out"]
+BAD_INPUTS = {
+    "there is no such file": (
+        ["fit", "nothing.csv", "--time", "time", "--label", "failure", "-o", "out"],
+        "nothing.csv",
+    ),
+    "no labels": (["fit", "log.csv", "--time", "time", "-o", "out"], "--label COLUMN or --events FILE"),
+    "both kinds of labels": ([*FIT, "--events", "log.csv"], "either --label COLUMN or --events FILE"),
+    "a misspelt column": ([*FIT[:3], "tme", *FIT[4:]], "Did you mean 'time'"),
+    "times of several machines mixed": (FIT, "column of the run"),
+    "a label of many classes": (
+        [*FIT[:5], "pressure_bar", *FIT[6:], "--run", "machine", "--drop", "failure"],
+        "two are",
+    ),
+    "an output folder that is not there": ([*FIT[:-1], "no/out"], "does not exist"),
+    "a horizon that is no time": ([*FIT, "--run", "machine", "--horizon", "soon", *QUICK], "15min"),
+    "more folds than can hold an event": ([*FIT, "--run", "machine", "--folds", "1"], "at least 2"),
+    "a window of no rows": ([*FIT, "--run", "machine", "--window-size", "0"], "window_size"),
+    "a device that is not there": ([*FIT, "--run", "machine", "--device", "abacus"], "abacus"),
+    "a model that is no model": (["score", "log.csv", "log.csv", "-o", "out"], "log.csv"),
+    "a log without the sensors": (["score", "model", "scarce.csv", "-o", "out"], "pressure_bar"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_bad_input_is_told_in_one_line_with_exit_code_2_and_nothing_is_written(files, case, capsys, monkeypatch):
+    command, hint = BAD_INPUTS[case]
+    monkeypatch.chdir(files)
+    pd.read_csv("log.csv").drop(columns="pressure_bar").to_csv("scarce.csv", index=False)
+    assert main(command) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"eventlstm {command[0]}: ")
+    assert hint in lines[0]
+    assert not (files / "out").exists()
+
+
+def test_a_failed_score_leaves_the_old_scores(files, monkeypatch):
+    monkeypatch.chdir(files)
+    (files / "kept.csv").write_text("old")
+    pd.read_csv("log.csv").drop(columns="pressure_bar").to_csv("scarce.csv", index=False)
+    assert main(["score", "model", "scarce.csv", "-o", "kept.csv"]) == 2
+    assert (files / "kept.csv").read_text() == "old"
+
+
+@pytest.mark.slow
+def test_the_demo_beats_the_logistic_regression_and_keeps_what_it_made(tmp_path, capsys):
+    assert run(["demo", "--keep", tmp_path / "kept"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^The LSTM reaches .* ahead of logistic regression", printed, re.MULTILINE), printed
+    kept = tmp_path / "kept"
+    command = ["score", kept / "model.eventlstm", kept / "log.csv", "--label", "failure", "-o", kept / "scores.csv"]
+    assert run(command) == 0
