@@ -119,7 +119,7 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
     >>> from eventlstm import LSTMClassifier
     >>> X = np.random.default_rng(0).normal(size=(80, 10, 2))
     >>> y = np.where(X[:, -3:, 0].mean(axis=1) > 0.5, "fault", "ok")
-    >>> model = LSTMClassifier(hidden_size=8, max_epochs=20, random_state=0).fit(X, y)
+    >>> model = LSTMClassifier(hidden_size=8, max_epochs=80, random_state=0).fit(X, y)
     >>> model.predict_proba(X).shape
     (80, 2)
     >>> bool(model.score(X, y) > 0.9)
@@ -223,8 +223,8 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
             check_consistent_length(*validation)
         elif self.early_stopping:
             train, held_out = self._hold_out(y, rng)
-            validation = windows[held_out], y[held_out]
-            windows, y, weight = windows[train], y[train], weight[train]
+            validation = windows.take(held_out, axis=0), y[held_out]
+            windows, y, weight = windows.take(train, axis=0), y[train], weight[train]
         with one_thread():
             self._start(rng, len(self.classes_))
             watched = validation and self._window_batches(*validation, np.ones(len(validation[1])))

@@ -28,8 +28,8 @@ MOTOR_LAG_HOURS = 3.0
 FLOW_LAG_HOURS = 0.3
 VALVE_STEP_PERCENT = 1.0
 
-# What wear looks like at the moment of failure. Bursts and friction were set so that a linear model on 32 rows
-# stays near an average precision of .5 on machines not seen before, hunting so that a small LSTM reaches .8.
+# What wear looks like at the moment of failure. Bursts and friction were set so that a linear model on 32
+# rows stays near an average precision of .5 on new machines, hunting so that a small LSTM reaches .8.
 STRENGTH = (0.7, 1.3)  # each failure shows each precursor more or less clearly
 BURSTS_PER_HOUR = 5.4
 BURST_MM_S = 1.5
@@ -98,10 +98,10 @@ def make_sensor_log(
 
     Before a failure three things grow, faint at first and each more or less clear: bursts of vibration come
     more and more often, the bearing warms at steady load, and the pressure begins to oscillate. Each has
-    false friends of the same size: lone bursts, bursts at a steady pace (cavitation) or dying away (running in
-    after a stop); warmth from load, weather or fresh grease; pressure kicks and turbulence. So a single row
-    says little: what tells a failure is the course of several sensors over the last hours. After a failure the
-    pump stands still for repair, a gap of some hours in the log; planned stops leave gaps too.
+    false friends of the same size: lone bursts, bursts at a steady pace (cavitation) or dying away (running
+    in after a stop); warmth from load, weather or fresh grease; pressure kicks and turbulence. So a single
+    row says little: what tells a failure is the course of several sensors over the last hours. After a
+    failure the pump stands still for repair, a gap of some hours in the log; planned stops leave gaps too.
 
     Parameters
     ----------
@@ -153,33 +153,25 @@ def make_sensor_log(
     >>> log.y.groupby("machine").sum().to_dict()  # four hours at six rows an hour, for one failure each
     {'pump-01': 24, 'pump-02': 24}
     """
-    for name, value, least in (
-        ("n_machines", n_machines, 1),
-        ("n_sensors", n_sensors, MIN_SENSORS),
-        ("failures_per_machine", failures_per_machine, 0),
-    ):
-        _check_number(name, value, Integral, least)
+    _check_number("n_machines", n_machines, Integral, 1)
+    _check_number("n_sensors", n_sensors, Integral, MIN_SENSORS)
+    _check_number("failures_per_machine", failures_per_machine, Integral, 0)
     _check_number("noise", noise, Real, 0)
     _check_number("n_days", n_days, Real, 0)
     grid = _time_grid(n_days, freq)
     n_warning = _count_warning_rows(warning, grid)
-    plant = _build_plant(
-        check_random_state(random_state), grid, n_machines, failures_per_machine, n_warning, float(noise)
-    )
-    senses = [
-        *_SENSORS.items(),
-        *((f"sensor_{i + 1:02d}", _bystander) for i in range(len(_SENSORS), n_sensors)),
-    ]
-    return _cut_out_log(plant, {name: sense(plant) for name, sense in senses[:n_sensors]})
+    rng = check_random_state(random_state)
+    plant = _build_plant(rng, grid, n_machines, failures_per_machine, n_warning, float(noise))
+    bystanders = {f"sensor_{number:02d}": _bystander for number in range(len(_SENSORS) + 1, n_sensors + 1)}
+    senses = list((_SENSORS | bystanders).items())[:n_sensors]
+    return _cut_out_log(plant, {name: sense(plant) for name, sense in senses})
 
 
 def _check_number(name: str, value: Any, kind: Any, least: int) -> None:
     """Raise unless `value` is a finite number of the `kind` and at least `least`."""
     if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < np.inf:
         wanted = "an integer" if kind is Integral else "a finite number"
-        raise ValueError(
-            f"{name}={value!r} is not {wanted} of at least {least}. Pass {name}={least} or more."
-        )
+        raise ValueError(f"{name}={value!r} is not {wanted} of at least {least}. Pass {least} or more.")
 
 
 def _parse_duration(name: str, value: Any, example: str) -> pd.Timedelta:
@@ -201,10 +193,8 @@ def _time_grid(n_days: float, freq: Any) -> pd.DatetimeIndex:
 def _count_warning_rows(warning: Any, times: pd.DatetimeIndex) -> int:
     n_rows = int(_parse_duration("warning", warning, "4h") // times.freq)
     if n_rows < 1:
-        raise ValueError(
-            f"warning={warning!r} is shorter than one step of freq={times.freqstr!r}. "
-            "Pass a longer warning or a finer freq."
-        )
+        step = f"one step of freq={times.freqstr!r}"
+        raise ValueError(f"warning={warning!r} is shorter than {step}. Pass a longer warning or a finer freq.")
     return n_rows
 
 
@@ -367,16 +357,16 @@ def _vibration(plant: _Plant) -> np.ndarray:
     bursts |= _happens(plant, RUNNING_IN_BURSTS_PER_HOUR * _lag(plant, 1.0 - plant.running, RUNNING_IN_HOURS))
     height = BURST_MM_S * plant.rng.lognormal(0, 0.35, bursts.shape)
     level = _per_machine(plant, 3, 0.3) + _per_machine(plant, 1.5, 0.15) * plant.load**2 + _drift(plant, 0.1)
-    return (
-        level + height * bursts + plant.noise * (0.25 * _coloured(plant, 0.3) + 0.15 * _heavy_tailed(plant))
-    )
+    unrest = plant.noise * (0.25 * _coloured(plant, 0.3) + 0.15 * _heavy_tailed(plant))
+    return level + height * bursts + unrest
 
 
 def _bearing_temperature(plant: _Plant) -> np.ndarray:
     friction = FRICTION_C * (_wear(plant) ** 2 + _grease(plant))
     heat = _per_machine(plant, 28, 1.8) * _lag(plant, plant.load, BEARING_LAG_HOURS)
     level = _per_machine(plant, 12, 1.2) + 0.7 * plant.weather + _drift(plant, 0.5)
-    return level + heat + friction + plant.noise * (0.6 * _coloured(plant, 1.0) + 0.25 * _white(plant))
+    unrest = plant.noise * (0.6 * _coloured(plant, 1.0) + 0.25 * _white(plant))
+    return level + heat + friction + unrest
 
 
 def _grease(plant: _Plant) -> np.ndarray:
@@ -390,9 +380,9 @@ def _grease(plant: _Plant) -> np.ndarray:
 def _pressure(plant: _Plant) -> np.ndarray:
     turbulence = TURBULENCE_BAR * _episodes(plant, TURBULENCES_PER_DAY, SPELL_HOURS) * _white(plant)
     kicks = KICK_BAR * _happens(plant, KICKS_PER_HOUR) * _white(plant)
-    level = _per_machine(plant, 6, 0.18) - 0.3 * plant.load**2 + _drift(plant, 0.025)
-    restless = plant.noise * (0.04 * _coloured(plant, 0.5) + 0.02 * _heavy_tailed(plant))
-    return level + _hunting(plant) + turbulence + kicks + restless
+    level = _per_machine(plant, 6, 0.22) - 0.3 * plant.load**2 + _drift(plant, 0.025)
+    unrest = plant.noise * (0.04 * _coloured(plant, 0.5) + 0.02 * _heavy_tailed(plant))
+    return level + _hunting(plant) + turbulence + kicks + unrest
 
 
 def _hunting(plant: _Plant) -> np.ndarray:
@@ -430,8 +420,8 @@ def _valve(plant: _Plant) -> np.ndarray:
 def _bystander(plant: _Plant) -> np.ndarray:
     """Draw a quantity that follows load and weather and knows nothing of failures."""
     by_load, by_weather = plant.rng.uniform(-1, 1, 2)
-    restless = _drift(plant, 0.5) + plant.noise * _coloured(plant, 1.0)
-    return 5 * by_load * plant.load + by_weather * plant.weather / 5 + restless
+    unrest = _drift(plant, 0.5) + plant.noise * _coloured(plant, 1.0)
+    return 5 * by_load * plant.load + by_weather * plant.weather / 5 + unrest
 
 
 _SENSORS: dict[str, Callable[[_Plant], np.ndarray]] = {

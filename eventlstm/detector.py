@@ -341,7 +341,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
                 f"Pass a longer log or set window_size to at most {longest}."
             )
         if log.weight is not None:
-            windows.ends = windows.ends[log.weight[windows.ends] > 0]
+            windows = windows.take(np.flatnonzero(log.weight[windows.ends] > 0))
         return windows, windows.ends
 
     def _stride(self) -> int:
@@ -378,10 +378,11 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
     def _hold_out(self, log: Rows, member: Any) -> tuple[Rows, Rows | None]:
         """Split off whole runs for early stopping, when the estimator asks for it."""
         wanted = getattr(member, "early_stopping", False)
-        if not (isinstance(wanted, bool | np.bool_) and wanted and has_fit_parameter(member, "X_val")):
+        share = getattr(member, "validation_fraction", None)
+        is_share = isinstance(share, Real) and not isinstance(share, Integral)  # a number of rows is not for whole runs
+        if wanted not in (True, np.True_) or not is_share or not has_fit_parameter(member, "X_val"):
             return log, None
-        rng = check_random_state(self.random_state)
-        return log.hold_out(member.validation_fraction, is_event(log.labels), rng)
+        return log.hold_out(share, is_event(log.labels), check_random_state(self.random_state))
 
     def _dtype(self) -> type[np.floating]:
         """Return the type of the channels: float32 unless the estimator computes in float64 or sees raw values."""

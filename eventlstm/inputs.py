@@ -18,6 +18,8 @@ __all__ = ["InputScaler"]
 TAIL = 0.1
 # The 10-90 % range of a normal distribution of deviation one: by it, a range becomes a robust deviation.
 NORMAL_RANGE = 2.563
+# A spread below this share of the sensor's level is rounding: a moving mean of 300 rows is off by up to 150 of them.
+STILL = 1e-12
 
 
 class InputScaler(BaseEstimator):
@@ -50,11 +52,11 @@ class InputScaler(BaseEstimator):
     --------
     >>> import numpy as np
     >>> from eventlstm.inputs import InputScaler
-    >>> X = np.arange(6.0)[:, None]
-    >>> InputScaler("level").fit(X, starts=[0]).transform(X, starts=[0]).round(1).ravel()
-    array([-1.5, -0.9, -0.3,  0.3,  0.9,  1.5])
+    >>> X = np.array([[20.0], [21.0], [22.0], [23.0], [99.0]])
+    >>> InputScaler("level", clip=1.0).fit(X, starts=[0]).transform(X, starts=[0]).round(2).ravel()
+    array([-0.06, -0.03,  0.  ,  0.03,  1.  ])
     >>> InputScaler("relative").fit(X, starts=[0]).transform(X, starts=[0]).shape
-    (6, 5)
+    (5, 5)
     """
 
     def __init__(self, view: str = "relative", *, clip: float = 3.0, spans: tuple[int, ...] = (10, 60, 300)) -> None:
@@ -139,7 +141,7 @@ def _center_and_scale(X: np.ndarray, weight: np.ndarray, n_sensors: int) -> tupl
     offset = X - median  # exactly zero for a sensor that stood still, whatever the rounding of a mean
     mean = np.average(offset, axis=0, weights=weight)
     deviation = np.sqrt(np.average((offset - mean) ** 2, axis=0, weights=weight))
-    level = (np.abs(median) + deviation)[:n_sensors]
-    rounding = 10 * np.finfo(np.float64).eps * np.tile(level, X.shape[1] // n_sensors)
+    level = np.maximum(np.abs(low), np.abs(high))[:n_sensors]
+    rounding = STILL * np.tile(level, X.shape[1] // n_sensors)
     spread = np.where(high - low > rounding, high - low, NORMAL_RANGE * deviation)
     return median, np.where(spread > rounding, spread, 1.0)  # a sensor that stood still keeps its unit

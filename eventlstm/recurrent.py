@@ -81,7 +81,7 @@ class RecurrentEstimator(BaseEstimator):
     def _pass_once(self, batches: Batches) -> float:
         """Train for one epoch with the optimizer as the last call of `partial_fit` left it."""
         recipe = self._recipe(schedule="constant")
-        optimizer = make_optimizer(self.module_, recipe)
+        optimizer = make_optimizer(self._on_device(), recipe)
         if hasattr(self, "optimizer_state_"):
             kept = map_leaves(self.optimizer_state_, np.ndarray, torch.from_numpy)
             optimizer.load_state_dict({**optimizer.state_dict(), "state": kept})
@@ -138,7 +138,8 @@ class RecurrentEstimator(BaseEstimator):
 
     def _on_device(self) -> RecurrentNet:
         """Return the network on the device and with the numbers that `device` and `precision` name now."""
-        self.module_ = self.module_.to(resolve_device(self.device), DTYPES[self.precision])
+        with torch.inference_mode(False):  # weights that are moved while scoring could never be trained again
+            self.module_ = self.module_.to(resolve_device(self.device), DTYPES[self.precision])
         return self.module_
 
     def _gather(self, windows: np.ndarray | LogWindows) -> WindowGather:

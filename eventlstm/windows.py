@@ -7,6 +7,7 @@ of one run without a time gap; no window crosses its borders. The index of a Dat
 
 from __future__ import annotations
 
+import copy
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -79,7 +80,7 @@ class LogWindows:
         values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
         if values.ndim != 2:
             raise ValueError(
-                f"The log has shape {values.shape}. Pass rows by sensors; for one sensor X.reshape(-1, 1) or X.to_frame()."
+                f"The log has shape {values.shape}. Pass rows by sensors; of one, X.reshape(-1, 1) or X.to_frame()."
             )
         self._view(values, starts, window_size, stride, pad)
 
@@ -145,6 +146,25 @@ class LogWindows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
+
+    def take(self, items: npt.ArrayLike, axis: int = 0) -> LogWindows:
+        """Return some of the windows, still as a view of the log.
+
+        Parameters
+        ----------
+        items : array-like of int
+            Numbers of windows.
+        axis : {0}, default=0
+            There for likeness to an array's `take`.
+
+        Returns
+        -------
+        LogWindows
+            The chosen windows.
+        """
+        chosen = copy.copy(self)
+        chosen.ends = self.ends[np.asarray(items)]
+        return chosen
 
     def to_rows(self, scores: npt.ArrayLike) -> np.ndarray:
         """Put one score per window back on the rows of the log.

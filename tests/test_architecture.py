@@ -17,6 +17,7 @@ ROWS = (
     {"classifier", "autoencoder", "forecaster", "resampling"},
     {"ensemble"},
     {"detector", "alarms", "thresholds", "model_selection"},
+    {"archive_tree", "log_columns"},
     {"streaming", "persistence", "plots", "report", "log_files", "comparison"},
     {"cli"},
 )

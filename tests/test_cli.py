@@ -79,7 +79,7 @@ BAD_INPUTS = {
     "a misspelt column": ([*FIT[:3], "tme", *FIT[4:]], "Did you mean 'time'"),
     "times of several machines mixed": (FIT, "column of the run"),
     "a label of many classes": (
-        [*FIT[:5], "pressure_bar", *FIT[6:], "--run", "machine", "--drop", "failure"],
+        [*FIT[:5], "valve_percent", *FIT[6:], "--run", "machine", "--drop", "failure"],
         "two are",
     ),
     "an output folder that is not there": ([*FIT[:-1], "no/out"], "does not exist"),

@@ -21,7 +21,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from eventlstm import persistence
+from eventlstm import archive_tree, persistence
 from eventlstm.classifier import LSTMClassifier
 from eventlstm.detector import EventClassifier
 from eventlstm.persistence import load, save
@@ -43,7 +43,7 @@ class Keeper(BaseEstimator):
 
 @pytest.fixture
 def known_keeper(monkeypatch):
-    monkeypatch.setitem(persistence._CLASSES, "Keeper", Keeper)
+    monkeypatch.setitem(archive_tree.CLASSES, "Keeper", Keeper)
 
 
 def sensors(n_rows: int = 40) -> pd.DataFrame:
@@ -164,7 +164,7 @@ VALUES = {
     "strings": [np.array(["b", "ä"]), np.array(["b", "a"], dtype="<U9"), np.array(["b", ""], dtype=object)],
     "objects": np.array([0.5, None, "a", np.float32(1.0), (1,)], dtype=object),
     "estimators": [StandardScaler(), (StandardScaler(with_mean=False),), {"inner": Keeper([1, (2,)])}],
-} | {name: np.arange(6).reshape(2, 3).astype(name) for name in sorted(persistence.DTYPES)}
+} | {name: np.arange(6).reshape(2, 3).astype(name) for name in sorted(archive_tree.DTYPES)}
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -345,7 +345,7 @@ def test_a_cache_that_joblib_unpickles_from_is_refused_both_ways(tmp_path):
 
 def test_a_model_too_large_to_load_is_not_saved(known_keeper, tmp_path):
     with pytest.raises(ValueError, match=r"model\.json has .* more than"):
-        save(Keeper("x" * persistence.MAX_JSON_BYTES), tmp_path / "model")
+        save(Keeper("x" * archive_tree.MAX_JSON_BYTES), tmp_path / "model")
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(known_keeper, tmp_path):
@@ -620,3 +620,21 @@ def test_another_patch_of_scikit_learn_or_none_of_its_parts_loads_in_silence(tmp
 
 def test_a_library_that_is_not_installed_has_a_version_of_its_own():
     assert persistence._version("no-such-library-of-ours") == "0+unknown"
+
+
+def test_an_estimator_that_is_a_key_and_a_value_stays_one(tmp_path):
+    first, second = StandardScaler(), StandardScaler(with_mean=False)
+    model = Pipeline([("kept", StandardScaler())])
+    model.table_ = {first: 0, second: first}
+    save(model, tmp_path / "model")
+    (key, _), (_, value) = load(tmp_path / "model").table_.items()
+    assert value is key
+    assert key.with_mean
+
+
+def test_what_load_would_refuse_for_its_size_is_not_saved(tmp_path):
+    model = StandardScaler()
+    model.many_ = [np.float64(0)] * 200_000
+    with pytest.raises(ValueError, match="header of arrays"):
+        save(model, tmp_path / "model")
+    assert not list(tmp_path.iterdir())

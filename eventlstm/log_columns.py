@@ -1,0 +1,255 @@
+"""Columns of a table file, CSV (plain or gzipped) or Parquet: read, and turned into times, runs, labels and sensors.
+
+All keep the order of the rows, (n_rows, ...). A message is one line that begins with the file, so that a command line
+can print it, and counts the rows of data from 1, the header left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+from pandas.errors import DtypeWarning, ParserWarning
+from pandas.tseries.api import guess_datetime_format
+
+GZIP_SUFFIX = ".gz"
+CSV_SUFFIXES = (".csv", GZIP_SUFFIX)
+PARQUET_SUFFIXES = (".parquet", ".pq")
+# How pandas names what has no name, mostly the row numbers that it wrote itself.
+NAMELESS = ("Unnamed: ", "__index_level_")
+FLOATS = ("float32", "float64")
+# Text of which more than this share are numbers is called numbers with stray values.
+NUMBERS_SHARE = 0.5
+MAX_NAMES_SHOWN = 10  # stays readable on one line
+# A time zone at the end of an ISO date-time; the day of a date alone, as in 2024-05-31, is none.
+TIME_ZONE = r"\d[T ]\d.*(?:Z|[+-]\d{2}:?(?:\d{2})?)$"
+WRITE_ALIKE = "Write all times alike, as numbers or like 2024-05-31T13:00:00."
+
+
+@contextmanager
+def name_faults(path: Path) -> Iterator[None]:
+    """Put the name of the file before whatever is wrong in it, on one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, EOFError, zlib.error, csv.Error, ParserWarning) as error:
+        fault = str(error) if type(error) is ValueError else f"The file is damaged or of another kind: {error}"
+        raise ValueError(f"{path}: {' '.join(fault.splitlines())}") from error
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the names of the columns, which stand at the head of the file."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: There is no such file (the current folder is {Path.cwd()}).")
+    if path.is_dir():
+        raise ValueError("This is a folder. Pass one file.")
+    names = _read_parquet_names(path) if _is_parquet(path) else _read_header(path)
+    refuse_repeated(names, "is there twice. Rename or remove one.")
+    return names
+
+
+def _is_parquet(path: Path) -> bool:
+    name = path.name.lower()
+    if not name.endswith(CSV_SUFFIXES + PARQUET_SUFFIXES):
+        known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
+        raise ValueError(f"The name says neither CSV nor Parquet. Convert the file to one of {known}.")
+    return name.endswith(PARQUET_SUFFIXES)
+
+
+def _read_parquet_names(path: Path) -> list[str]:
+    schema = _import_parquet().read_schema(path)
+    return [*schema.names, *_find_ranges(schema)]
+
+
+def _import_parquet() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError('Parquet files need pyarrow. Run: pip install "eventlstm[parquet]"') from error
+    return pyarrow.parquet
+
+
+def _read_header(path: Path) -> list[str]:
+    opened = gzip.open if path.suffix.lower() == GZIP_SUFFIX else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+        header = next((row for row in csv.reader(file) if row), None)
+    if header is None:
+        raise ValueError("The file is empty. Pass one with a header and rows of data.")
+    return [name or f"{NAMELESS[0]}{i}" for i, name in enumerate(header)]
+
+
+def read_columns(path: Path, columns: list[str], text: list[str]) -> pd.DataFrame:
+    """Return these columns in any order, without categories; those of `text` come as text from CSV."""
+    if _is_parquet(path):
+        return _read_parquet(path, columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ParserWarning)  # cells beyond the header would be cut off
+        warnings.simplefilter("ignore", DtypeWarning)  # text among numbers is refused later, by its place
+        # Without usecols, which cuts off cells beyond the header in silence.
+        table = pd.read_csv(path, index_col=False, dtype=dict.fromkeys(text, "str"))
+    # Dropping leaves views of what was read, selecting would copy it.
+    return table.drop(columns=[name for name in table.columns if name not in columns])
+
+
+def _read_parquet(path: Path, columns: list[str]) -> pd.DataFrame:
+    parquet = _import_parquet()
+    ranges = _find_ranges(parquet.read_schema(path))
+    stored = parquet.read_table(path, columns=[name for name in columns if name not in ranges])
+    # The metadata of pandas would turn columns into an index.
+    table = stored.to_pandas(ignore_metadata=True, date_as_object=False)
+    table = table.assign(**{name: ranges[name] for name in columns if name in ranges})
+    return table.astype({n: kind.categories.dtype for n, kind in table.dtypes.items() if kind == "category"})
+
+
+def _find_ranges(schema: Any) -> dict[str, range]:
+    """Return the columns that pandas stored as a mere range, as it does with an index of even numbers."""
+    indexes = [i for i in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(i, dict)]
+    return {i["name"]: range(i["start"], i["stop"], i["step"]) for i in indexes if i["name"]}
+
+
+def check_present(names: list[str], asked: list[str]) -> None:
+    """Raise an error for the first column asked for that is not among `names`."""
+    for name in asked:
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = "Separate cells with commas." if len(names) == 1 else "Name one that it has."
+            hint = f"Did you mean {close[0]!r}?" if close else hint
+            raise ValueError(f"There is no column {name!r}; the file has {enumerate_names(names)}. {hint}")
+
+
+def refuse_repeated(names: list[str], fault: str) -> None:
+    """Raise an error with `fault` for the first name that stands a second time."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ValueError(f"Column {name!r} {fault}")
+
+
+def enumerate_names(names: Sequence[str]) -> str:
+    """Return the names in quotes, the first few of them where there are many."""
+    shown = ", ".join(map(repr, names[:MAX_NAMES_SHOWN]))
+    n_more = len(names) - MAX_NAMES_SHOWN
+    return f"{shown} and {n_more} more" if n_more > 0 else shown
+
+
+def parse_times(column: pd.Series) -> pd.Index:
+    """Return numbers or date-times, none of them missing."""
+    refuse_missing(column)
+    if types.is_string_dtype(column.dtype):  # or objects
+        column = _parse_text_times(column.astype("str"))
+    if types.is_datetime64_any_dtype(column.dtype):
+        return pd.DatetimeIndex(column, name=column.name)
+    if not types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype):
+        refuse(column, column.notna(), "a number or a date-time", "Name another column as the time.")
+    refuse(column, np.isinf(column), "a finite number", "Correct the file.")
+    return pd.Index(column, name=column.name)
+
+
+def _parse_text_times(text: pd.Series) -> pd.Series:
+    """Return numbers if the first is one, else date-times: in ISO form if the first is, else in its pattern."""
+    if pd.to_numeric(text.iloc[:1], errors="coerce").notna().all():
+        numbers = pd.to_numeric(text, errors="coerce")
+        refuse(text, numbers.isna(), "a number, as in data row 1,", WRITE_ALIKE)
+        return numbers
+    times = _parse_iso_times(text)
+    if pd.isna(times.iloc[0]):
+        times = _parse_patterned_times(text)
+    # ISO takes 2021 for a year.
+    refuse(text, times.isna() | text.str.isdigit(), "a date-time", WRITE_ALIKE)
+    return times
+
+
+def _parse_iso_times(text: pd.Series) -> pd.Series:
+    """Return date-times, NaT where the text is none in ISO form."""
+    try:
+        return pd.to_datetime(text, format="ISO8601", errors="coerce")
+    except ValueError:  # offsets from UTC differ, or some date-times have none
+        zoned = text.str.contains(TIME_ZONE)
+    kind = "with" if zoned.iloc[0] else "without"
+    refuse(text, zoned != zoned.iloc[0], f"a date-time {kind} time zone, as in data row 1,", WRITE_ALIKE)
+    return pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+
+
+def _parse_patterned_times(text: pd.Series) -> pd.Series:
+    """Return date-times in the pattern of the first, if the places of month and day are certain."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that 31/05/2024 can be read in one way only
+        guesses = {guess_datetime_format(str(text.iloc[0]), dayfirst=first) for first in (False, True)}
+    patterns = sorted(guesses - {None})
+    readings = [pd.to_datetime(text, format=p, errors="coerce", utc="%z" in p) for p in patterns]
+    if len(readings) > 1 and all(reading.notna().all() for reading in readings):
+        wanted = "a date that leaves no doubt which is the month"
+        refuse(text, readings[0] != readings[1], wanted, WRITE_ALIKE)
+    return max(readings, key=pd.Series.count, default=pd.Series(pd.NaT, text.index))
+
+
+def parse_runs(column: pd.Series) -> pd.Series:
+    """Return the runs; text becomes numbers if every name reads like one, which 07 does not."""
+    refuse_missing(column)
+    if not types.is_string_dtype(column.dtype):
+        return column
+    codes, names = pd.factorize(column)
+    numbers = pd.to_numeric(names, errors="coerce")
+    return pd.Series((numbers if (numbers.astype(str) == names).all() else names).take(codes), name=column.name)
+
+
+def parse_labels(column: pd.Series) -> pd.Series:
+    """Return whole numbers as int64, true and false as 1 and 0, and any other classes as they are."""
+    refuse_missing(column)
+    if types.is_object_dtype(column.dtype):  # numbers and words
+        column = column.astype("str")
+    if not types.is_numeric_dtype(column.dtype):
+        return column
+    refuse(column, column % 1 != 0, "a whole number or a word", "Name another column as the label.")
+    return column.astype("int64")
+
+
+def parse_sensors(table: pd.DataFrame, sensors: list[str]) -> pd.DataFrame:
+    """Return the sensors as finite floats, NaN where they have no value."""
+    others = [name for name in sensors if not types.is_numeric_dtype(table[name].dtype)]
+    parsed = {name: _parse_numbers(table[name]) for name in others}
+    not_numbers = enumerate_names([name for name, numbers in parsed.items() if numbers is None])
+    if not_numbers:
+        remedy = f"Turn them into numbers, name them as time, run or label, or pass drop=[{not_numbers}]."
+        raise ValueError(f"These columns are not numbers: {not_numbers}. {remedy}")
+    table = table.assign(**parsed)
+    for name in sensors:
+        refuse(table[name], np.isinf(table[name]), "a finite number", "Correct it or leave the cell empty.")
+    table = table.astype({name: "float64" for name in sensors if table[name].dtype not in FLOATS})
+    return table if list(table.columns) == sensors else table[sensors]
+
+
+def _parse_numbers(column: pd.Series) -> pd.Series | None:
+    """Return floats, or None if the column is of another kind; a few strays among numbers are an error."""
+    if not types.is_string_dtype(column.dtype):  # nor objects
+        return column if types.is_numeric_dtype(column.dtype) else None
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    stray = numbers.isna() & column.notna()
+    if stray.any() and numbers.count() <= NUMBERS_SHARE * column.count():
+        return None
+    refuse(column, stray, "a number", f"Clean the file or pass drop=[{column.name!r}].")
+    return numbers
+
+
+def refuse_missing(column: pd.Series) -> None:
+    """Raise an error for the first row without a value."""
+    refuse(column, column.isna(), "a value", "Fill in the cell or remove the row; words such as NA count as empty.")
+
+
+def refuse(column: pd.Series, bad: Any, wanted: str, remedy: str) -> None:
+    """Raise an error for the first row where `bad` is true."""
+    bad = np.asarray(bad)
+    if bad.any():
+        row = int(bad.argmax())
+        found = f"Column {column.name!r} holds {str(column.iloc[row])!r} in data row {row + 1}"
+        raise ValueError(f"{found}, where {wanted} was wanted. {remedy}")
