@@ -232,8 +232,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             Probabilities, in the order of `classes_`; never NaN.
         """
         check_is_fitted(self)
-        values = check_log_values(self, X, reset=False)
         refuse_lost_index(X, self.index_names_)
+        values = check_log_values(self, X, reset=False)
         starts = find_stretches(X, self.max_gap)
         warn_if_torn(X, starts, self.window_size)
         log = Rows(values, starts, None, None)
