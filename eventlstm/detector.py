@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.multiclass import check_classification_targets
@@ -379,9 +380,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         """Split off whole runs for early stopping, when the estimator asks for it."""
         wanted = getattr(member, "early_stopping", False)
         share = getattr(member, "validation_fraction", None)
-        is_share = isinstance(share, Real) and not isinstance(share, Integral)  # a number of rows is not for whole runs
-        if wanted not in (True, np.True_) or not is_share or not has_fit_parameter(member, "X_val"):
-            return log, None
+        if wanted not in (True, np.True_) or not isinstance(share, float) or not has_fit_parameter(member, "X_val"):
+            return log, None  # scikit-learn's trees take "auto", and a number of rows, which are not for whole runs
         return log.hold_out(share, is_event(log.labels), check_random_state(self.random_state))
 
     def _dtype(self) -> type[np.floating]:
@@ -424,5 +424,4 @@ def _width(windows: LogWindows) -> int:
 def _n_cores() -> int:
     """Return the cores this process may use; workers of joblib are told theirs by OMP_NUM_THREADS."""
     told = os.environ.get("OMP_NUM_THREADS", "")
-    cores = os.cpu_count() or 1
-    return min(cores, int(told)) if told.isdigit() and int(told) else cores
+    return min(cpu_count(), int(told)) if told.isdigit() and int(told) else cpu_count()

@@ -57,7 +57,7 @@ class RecurrentEstimator(BaseEstimator):
     def _start(self, rng: np.random.RandomState, n_outputs: int) -> None:
         """Make the network and the generator of its training, unless a warm start goes on with the last ones."""
         device = resolve_device(self.device)
-        vars(self).pop("optimizer_state_", None)  # it belongs to the last network
+        self.__dict__.pop("optimizer_state_", None)  # it belongs to the last network
         self._generator = torch.Generator().manual_seed(int(rng.randint(SEEDS)))
         if not self._goes_on():
             self.module_ = RecurrentNet(
