@@ -78,7 +78,10 @@ def refuse_other_index(X: Any, y: Any) -> None:
         return
     if X.index.nlevels == y.index.nlevels and len(X.index.symmetric_difference(y.index)) == 0:
         raise ValueError("y is in another order than X. Align it: y = y.loc[X.index].")
-    raise ValueError("y has other rows than X: their indexes differ. Take the labels of X: y = y.loc[X.index].")
+    raise ValueError(
+        "y has other rows than X: their indexes differ. Take the labels of X: y = y.loc[X.index], or "
+        "y.set_axis(X.index) where they stand row by row beside it."
+    )
 
 
 def refuse_lost_index(X: Any, names: list[Any] | None) -> None:

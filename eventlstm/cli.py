@@ -23,7 +23,7 @@ from .detector import EventClassifier
 from .log_files import read_log
 from .metrics import detection_report
 from .persistence import load, save
-from .windows import event_onsets, read_index
+from .windows import event_onsets, horizon_labels, read_index
 
 OURS = "LSTM"
 BAD_INPUT = 2
@@ -68,7 +68,6 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to save the model to")
     _add_log_options(fit)
     fit.add_argument("--drop", metavar="COLUMN", action="append", default=[], help="leave this column out (repeatable)")
-    fit.add_argument("--horizon", default="0", help="rows (12) or time (6h) before an event to warn in (default: 0)")
     fit.add_argument("--no-baselines", action="store_true", help="fit the LSTM only")
     fit.set_defaults(run_command=run_fit)
     score = commands.add_parser("score", help="score a log with a saved model")
@@ -95,6 +94,9 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
     )
+    parser.add_argument(
+        "--horizon", default="0", help="rows (12) or time (6h) before an event to label and warn in too (default: 0)"
+    )
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +112,7 @@ def run_demo(options: argparse.Namespace) -> None:
     """Make a log, train and compare."""
     log = make_sensor_log(random_state=options.seed)
     print("A made log of pumps; label: the hours before a failure. Real data: see `eventlstm fit --help`.")
-    options.horizon, options.no_baselines = "0", False
+    options.no_baselines = False
     table, model = _fit_and_measure(log, options)
     print(verdict(table, OURS))
     if options.keep is not None:
@@ -128,7 +130,7 @@ def run_fit(options: argparse.Namespace) -> None:
     log = read_log(
         options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
     )
-    table, model = _fit_and_measure(Log(log.X, _as_event(log.y)), options)
+    table, model = _fit_and_measure(Log(log.X, _as_event(log.y, options.horizon)), options)
     if len(table) > 1:
         print(verdict(table, OURS))
     save(model, options.output)
@@ -155,7 +157,9 @@ def run_score(options: argparse.Namespace) -> None:
     n_alarms = int(scores["alarm"].sum())
     print(f"Wrote {len(scores)} scores to {options.output}; {n_alarms} rows at or above {threshold:.4f}.")
     if log.y is not None:
-        print(format_table(pd.DataFrame({OURS: detection_report(_as_event(log.y), score, threshold)}).T))
+        print(
+            format_table(pd.DataFrame({OURS: detection_report(_as_event(log.y, options.horizon), score, threshold)}).T)
+        )
 
 
 def _fit_and_measure(log: Log, options: argparse.Namespace) -> tuple[pd.DataFrame, FixedThresholdClassifier]:
@@ -167,16 +171,12 @@ def _fit_and_measure(log: Log, options: argparse.Namespace) -> tuple[pd.DataFram
     ours = EventClassifier(
         LSTMClassifier(device=options.device, max_epochs=options.max_epochs or "auto"),
         window_size=options.window_size,
-        horizon=_read_horizon(options.horizon),
         n_estimators=options.members,
         random_state=options.seed,
         verbose=int(show),
     )
-    models = {OURS: ours}
-    if not options.no_baselines:
-        for name, baseline in baselines(options.window_size, options.seed).items():
-            models[name] = baseline.set_params(horizon=ours.horizon)
-    models = {name: _with_imputer(model) for name, model in models.items()}
+    others = {} if options.no_baselines else baselines(options.window_size, options.seed)
+    models = {name: _with_imputer(model) for name, model in {OURS: ours, **others}.items()}
     with tqdm(total=len(models) * splitter.get_n_splits() + 1, desc="fits", disable=not show) as bar:
         table, thresholds = compare(models, X, y, splitter, bar.update)
         model = FixedThresholdClassifier(
@@ -201,12 +201,8 @@ def _with_imputer(model: Any) -> Pipeline:
     return make_pipeline(SimpleImputer(strategy="median"), model).set_output(transform="pandas")
 
 
-def _read_horizon(text: str) -> Any:
-    return int(text) if text.isdigit() else text
-
-
-def _as_event(y: pd.Series) -> pd.Series:
-    """Return labels as 0 and 1: 1 stays 1, of two other classes the rarer one is the event."""
+def _as_event(y: pd.Series, horizon: str) -> pd.Series:
+    """Return labels as 0 and 1, with the horizon before events; of two classes but 0 and 1, the rarer is the event."""
     classes = y.value_counts()
     if len(classes) != 2:
         raise ValueError(
@@ -214,7 +210,8 @@ def _as_event(y: pd.Series) -> pd.Series:
             "rows and rows of an event. Label at least one event, and mark all kinds of events alike."
         )
     event = 1 if set(classes.index) == {0, 1} else classes.index[-1]
-    return (y == event).astype(int)
+    labels = (y == event).astype(int)
+    return horizon_labels(labels, int(horizon) if horizon.isdigit() else horizon)
 
 
 def _index_names(model: Any) -> list[str]:

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
+from threadpoolctl import threadpool_limits
 
 import eventlstm as el
 from eventlstm.comparison import baselines
@@ -41,7 +42,8 @@ N_FOLDS = 4
 def main(arguments=None):
     options = read_options(arguments)
     try:
-        run(options)
+        with threadpool_limits(1):  # OpenMP's threads wait by spinning, slow beside a busy neighbour
+            run(options)
     except (OSError, ValueError, KeyError) as error:
         print(f"rare_failures: {error}", file=sys.stderr)
         return 2

@@ -15,6 +15,7 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from eventlstm import EventClassifier, LogWindows, LSTMClassifier, horizon_labels
 
@@ -234,6 +235,13 @@ def test_what_it_learnt_of_the_log_is_told():
     assert model.classes_.tolist() == [0, 1]
 
 
+@pytest.fixture
+def one_core():
+    """Spare trees the waiting of threads for each other, which is long on busy machines."""
+    with threadpool_limits(1, user_api="openmp"):
+        yield
+
+
 SKLEARN_CLASSIFIERS = {
     "boosting": HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5),
     "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
@@ -241,6 +249,7 @@ SKLEARN_CLASSIFIERS = {
 }
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize("name", SKLEARN_CLASSIFIERS)
 @pytest.mark.parametrize(("inputs", "stride"), [(None, 1), ("level", 3), ("both", 5)])
 def test_any_classifier_can_judge_the_windows(name, inputs, stride):
@@ -369,6 +378,7 @@ def test_early_stopping_watches_the_runs_held_out(mode):
     assert all("valid_loss" in record for member in model.estimators_ for record in member.history_)
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize(("validation_fraction", "scores"), [(0.2, "validation"), (None, "training")])
 def test_boosting_is_given_its_validation_set_where_it_wants_one(validation_fraction, scores):
     boosting = HistGradientBoostingClassifier(

@@ -26,6 +26,15 @@ N_CHANNELS, N_STEPS = 2, 6
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def one_torch_thread():
+    """Spare small networks the waiting of threads for each other, which is long on busy machines."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def recipe(**changes):
     plain = {
         "lr": 0.02,
