@@ -22,6 +22,7 @@ from .datasets import Log, make_sensor_log
 from .detector import EventClassifier
 from .log_files import read_log
 from .metrics import detection_report
+from .model_selection import RunKFold
 from .persistence import load, save
 from .windows import event_onsets, horizon_labels, read_index
 
@@ -191,9 +192,10 @@ def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
     """Print what the log holds and how it is split."""
     runs = read_index(X).runs
     n_events = int(event_onsets(np.asarray(y) == 1, runs).sum())
+    held_out = "whole runs" if isinstance(splitter, RunKFold) else "later times"
     print(
         f"{len(X)} rows of {X.shape[1]} sensors in {runs[-1] + 1} runs; {n_events} events, {np.mean(y):.2%} of rows.\n"
-        f"Measured on rows held out by {splitter}; thresholds come from other folds than those measured."
+        f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds."
     )
 
 

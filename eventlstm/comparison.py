@@ -24,13 +24,14 @@ MEASURES = ["average_precision", "mcc", "f1", "recall", "precision"]
 
 def baselines(window_size: int, random_state: int) -> dict[str, EventClassifier]:
     """Return a linear model and boosted trees on flattened windows of raw rows."""
-    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    trees = HistGradientBoostingClassifier(random_state=random_state)
-    classifiers = {"logistic regression": linear, "gradient boosting": trees}
-    return {
-        name: EventClassifier(classifier, mode="windows", inputs=None, n_estimators=1, window_size=window_size)
-        for name, classifier in classifiers.items()
+    classifiers = {
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "gradient boosting": HistGradientBoostingClassifier(),
     }
+    raw = EventClassifier(
+        mode="windows", inputs=None, n_estimators=1, window_size=window_size, random_state=random_state
+    )
+    return {name: clone(raw).set_params(estimator=classifier) for name, classifier in classifiers.items()}
 
 
 def choose_splitter(X: Any, y: Any, n_splits: int) -> RunKFold | RunTimeSplit:

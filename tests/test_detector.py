@@ -260,9 +260,9 @@ def test_any_classifier_can_judge_the_windows(name, inputs, stride):
     assert average_precision_score(Y_TEST, proba[:, 1]) > 0.7
 
 
-def test_a_classifier_sees_the_flattened_full_windows_at_every_stride():
+def test_a_classifier_sees_the_flattened_windows_at_every_stride_padded_in_training_as_in_scoring():
     model = tiny("windows", LogisticRegression(), inputs=None, stride=3, n_estimators=1).fit(X, y)
-    windows = LogWindows(X, 8, stride=3, pad=False)
+    windows = LogWindows(X, 8, stride=3)
     by_hand = LogisticRegression().fit(windows[:].reshape(len(windows), -1), y.to_numpy()[windows.ends])
     every = LogWindows(X_TEST, 8)[:].reshape(len(X_TEST), -1)
     np.testing.assert_allclose(model.predict_proba(X_TEST), by_hand.predict_proba(every), rtol=1e-9)
