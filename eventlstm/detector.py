@@ -32,6 +32,7 @@ from ._validation import (
 from .checked_log import Rows, refuse_lost_index, refuse_other_index, says_time, warn_if_torn
 from .classifier import LSTMClassifier
 from .inputs import InputScaler
+from .training import one_thread
 from .windows import LogWindows, find_stretches, horizon_labels, is_event
 
 # The views that the members of an ensemble take in turn.
@@ -382,7 +383,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             with threadpool_limits(1, user_api="openmp"):  # counted by thread; members must not compete for cores
                 return function(*turn)
 
-        with ThreadPoolExecutor(n_jobs) as pool:
+        # The caller enters too: the limit above is no count of threads for torch to go back to.
+        with one_thread(), ThreadPoolExecutor(n_jobs) as pool:
             return [future.result() for future in [pool.submit(alone, *turn) for turn in turns]]
 
     def _hold_out(self, log: Rows, member: Any) -> tuple[Rows, Rows | None]:

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -143,6 +145,28 @@ def test_runs_of_one_row_can_be_trained_on(mode):
 def test_the_number_of_threads_changes_no_number(mode):
     one, two = (tiny(mode, n_estimators=3, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2))
     assert np.array_equal(one.predict_proba(X_TEST), two.predict_proba(X_TEST))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_threads_of_torch_are_as_many_after_fit_as_before(n_jobs):
+    # In a process of its own: once torch has been told a number, it no longer asks the machine for one.
+    program = f"""
+import threading, numpy as np, torch
+from eventlstm import EventClassifier, LSTMClassifier
+def count():
+    counts = []
+    thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return counts[0]
+before = count()
+X = np.random.default_rng(0).normal(size=(90, 2))
+EventClassifier(LSTMClassifier(max_epochs=1), n_estimators=2, n_jobs={n_jobs}).fit(X, X[:, 0] > 1).predict_proba(X)
+print(before == count() == torch.get_num_threads())
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "True", run.stderr
 
 
 @each_mode
