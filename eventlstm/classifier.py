@@ -83,7 +83,8 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
     verbose : int, default=0
         Whether to show a progress bar over the epochs.
     random_state : int, RandomState or None, default=None
-        Seed of the weights, the order of windows and the dropout. The global generators are left alone.
+        Seed of the weights, the order of windows and the dropout. With an int, NumPy's and torch's global generators
+        are left alone.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ from .checked_log import Rows, refuse_lost_index, refuse_other_index, says_time,
 from .classifier import LSTMClassifier
 from .inputs import InputScaler
 from .training import one_thread
-from .windows import LogWindows, find_stretches, horizon_labels, is_event
+from .windows import LogWindows, RowIndex, cut_stretches, horizon_labels, is_event, longest_step, read_index
 
 # The views that the members of an ensemble take in turn.
 VIEWS: dict[str | None, tuple[str | None, ...]] = {
@@ -46,6 +46,8 @@ VIEWS: dict[str | None, tuple[str | None, ...]] = {
 CHUNK_RATIO = 2
 # Flattened windows handed to a classifier of 2-D samples at a time.
 SCORE_BLOCK = 8192
+# No member may hold a class for less likely than this: a forest's exact zero would silence all others.
+SUREST = 1e-6
 SEEDS = np.iinfo(np.int32).max
 
 
@@ -85,13 +87,13 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         they see.
     max_gap : "auto", None, number or time span, default="auto"
         Longest step in time without a break; windows and states do not cross a longer one. "auto" is ten times the
-        median step, None ignores time.
+        median step in `fit`, None ignores time.
     n_jobs : int or None, default=None
         Threads for the members, side by side; None is one a core. The results do not depend on it.
     verbose : int, default=0
         Handed on to the members: whether they show their progress.
     random_state : int, RandomState or None, default=None
-        Where the seeds of the members come from.
+        Where the seeds of the members come from. With an int, NumPy's and torch's global generators are left alone.
 
     Attributes
     ----------
@@ -105,6 +107,10 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         Sensors in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, when `X` was a DataFrame with string columns.
+    max_gap_ : float
+        Longest step without a break, in nanoseconds for date-times, else in the unit of the index.
+    has_dates_ : bool
+        Whether the index held date-times in `fit`.
     index_names_ : list or None
         The names of the index levels in `fit`, run first and time last; None when the rows came without.
 
@@ -240,9 +246,10 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         refuse_lost_index(X, self.index_names_)
         values = check_log_values(self, X, reset=False)
-        starts = find_stretches(X, self.max_gap)
+        index = read_index(X)
+        starts = cut_stretches(index, self._longest_step(index))
         warn_if_torn(X, starts, self.window_size)
-        log = Rows(values, starts, None, None)
+        log = Rows(values, starts, index.runs[starts], None, None)
         seen = [log.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
         proba = self._side_by_side(self._score_member, self.estimators_, cycle(seen))
         return _pool(np.stack(proba))
@@ -273,7 +280,9 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         values, labels = check_log_values(self, X, y, reset=True)
         check_classification_targets(labels)
         refuse_other_index(X, y)
-        starts = find_stretches(X, self.max_gap)
+        index = read_index(X)
+        self.max_gap_, self.has_dates_ = longest_step(index, self.max_gap), index.is_datetime
+        starts = cut_stretches(index, self.max_gap_)
         self.index_names_ = list(X.index.names) if says_time(X) else None
         weight = None
         if sample_weight is not None:
@@ -281,7 +290,11 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         labels, weight = self._label(X, labels, weight)
         self.classes_ = np.unique(labels)
         warn_if_torn(X, starts, self.window_size)
-        return Rows(values, starts, labels, weight)
+        return Rows(values, starts, index.runs[starts], labels, weight)
+
+    def _longest_step(self, index: RowIndex) -> float:
+        """Return the gap learnt in `fit`: what a log is scored with must not change the scores of its other runs."""
+        return self.max_gap_ if index.is_datetime == self.has_dates_ else longest_step(index, self.max_gap)
 
     def _label(self, X: Any, labels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the labels to train on; rows without one get no weight."""
@@ -409,7 +422,7 @@ def _pool(proba: np.ndarray) -> np.ndarray:
     """
     if len(proba) == 1:
         return proba[0]
-    mean = np.log(np.maximum(proba, np.finfo(np.float64).tiny)).mean(axis=0)
+    mean = np.log(np.maximum(proba, SUREST)).mean(axis=0)
     odds = np.exp(mean - mean.max(axis=1, keepdims=True))
     return odds / odds.sum(axis=1, keepdims=True)
 

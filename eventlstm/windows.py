@@ -377,13 +377,18 @@ def find_stretches(X: Any, max_gap: Any = "auto") -> IntArray:
     `max_gap` is the longest step within a stretch, "auto" for ten times the median step, or None for any.
     """
     rows = read_index(X)
-    new_run = np.diff(rows.runs) != 0
-    steps = np.diff(rows.times)
-    within = steps[~new_run]
-    if max_gap is None or not len(within):
-        longest = np.inf
-    elif isinstance(max_gap, str) and max_gap == "auto":
-        longest = AUTO_GAP_STEPS * float(np.median(within))
-    else:
-        longest = rows.span(max_gap, "max_gap")
-    return np.flatnonzero(np.append(len(rows.runs) > 0, new_run | (steps > longest)))
+    return cut_stretches(rows, longest_step(rows, max_gap))
+
+
+def longest_step(rows: RowIndex, max_gap: Any) -> float:
+    """Return the longest step within a stretch, in the unit of the times of `rows`."""
+    if isinstance(max_gap, str) and max_gap == "auto":
+        within = np.diff(rows.times)[np.diff(rows.runs) == 0]
+        return AUTO_GAP_STEPS * float(np.median(within)) if len(within) else np.inf
+    return np.inf if max_gap is None else rows.span(max_gap, "max_gap")
+
+
+def cut_stretches(rows: RowIndex, longest: float) -> IntArray:
+    """Return the first row of each stretch, with no step over `longest` within one."""
+    new = (np.diff(rows.runs) != 0) | (np.diff(rows.times) > longest)
+    return np.flatnonzero(np.append(len(rows.runs) > 0, new))

@@ -130,11 +130,12 @@ def test_a_step_that_dropped_the_index_is_told_how_to_keep_it(index):
 # Rows held out
 
 
-def test_whole_stretches_with_events_are_held_out():
+def test_whole_runs_with_events_are_held_out():
     rng = np.random.RandomState(0)
     starts = np.arange(0, 200, 10)
+    runs = np.arange(20)
     event = np.isin(np.arange(200) // 10, [3, 7, 11, 15]) & (np.arange(200) % 10 > 6)
-    rows = Rows(np.arange(200.0)[:, None], starts, event.astype(int), np.arange(200.0))
+    rows = Rows(np.arange(200.0)[:, None], starts, runs, event.astype(int), np.arange(200.0))
     for seed in range(10):
         train, held_out = rows.hold_out(0.25, event, np.random.RandomState(seed))
         for part in (train, held_out):
@@ -146,8 +147,20 @@ def test_whole_stretches_with_events_are_held_out():
         assert held_out.labels.sum() == 3 and train.labels.sum() == 9
         assert sorted([*train.values[:, 0], *held_out.values[:, 0]]) == list(range(200))
         assert rows.hold_out(0.01, event, rng)[1].labels.sum() == 3  # one stretch at least
-    with pytest.raises(ValueError, match=r"only 1 unbroken run has events. Set early_stopping=False"):
+    with pytest.raises(ValueError, match=r"only 1 run has events. Set early_stopping=False"):
         rows.hold_out(0.25, np.arange(200) == 5, rng)
+
+
+def test_the_stretches_of_a_run_are_held_out_together():
+    starts = np.arange(0, 120, 10)
+    runs = np.repeat(np.arange(4), 3)  # two gaps in each run
+    rows = Rows(np.arange(120.0)[:, None], starts, runs, np.arange(120), None)
+    event = np.arange(120) % 30 == 25
+    for seed in range(10):
+        train, held_out = rows.hold_out(0.25, event, np.random.RandomState(seed))
+        assert not set(train.runs) & set(held_out.runs)
+        assert len(set(held_out.runs)) == 1
+        np.testing.assert_array_equal(held_out.labels // 30, np.repeat(held_out.runs, 10))
 
 
 # Values

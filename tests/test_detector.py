@@ -104,8 +104,23 @@ def test_nothing_of_the_rows_before_a_gap_is_seen_after_it(mode):
     )
     after = model.predict_proba(wild)[begin:]
     np.testing.assert_allclose(after, model.predict_proba(run.iloc[begin:]), **ROUNDING)
-    unbroken = model.set_params(max_gap=None).predict_proba(wild)[begin:]
+    model.max_gap_ = np.inf  # what max_gap=None learns
+    unbroken = model.predict_proba(wild)[begin:]
     assert np.abs(unbroken - after).max() > 1e-3
+
+
+@each_mode
+def test_a_run_at_another_pace_changes_no_score_of_a_run(mode):
+    model = fitted(mode)
+    quick = X_TEST.loc[["m0"]]
+    times = quick.index.get_level_values(1)
+    quick.index = pd.MultiIndex.from_arrays(
+        [quick.index.get_level_values(0), times[0] + (times - times[0]) / 600], names=quick.index.names
+    )
+    mixed = pd.concat([quick, quick.rename({"m0": "m00"}), quick.rename({"m0": "m000"}), X_TEST.loc[["m1"]]])
+    np.testing.assert_allclose(
+        model.predict_proba(mixed)[-N_ROWS:], model.predict_proba(X_TEST.loc[["m1"]]), **ROUNDING
+    )
 
 
 @each_mode
@@ -456,7 +471,7 @@ quiet.loc["m1":] = 0
             "LogisticRegression cannot train step by step.*Set mode='windows'",
         ),
         (tiny(estimator=LSTMClassifier(bidirectional=True)), X, y, "Use mode='windows', or bidirectional=False"),
-        (tiny(estimator=LSTMClassifier(early_stopping=True)), X, quiet, "only 1 unbroken run .*early_stopping=False"),
+        (tiny(estimator=LSTMClassifier(early_stopping=True)), X, quiet, "only 1 run .*early_stopping=False"),
         (tiny(horizon=5), X, y.replace({0: "ok", 1: "bad"}), "a horizon needs labels 0 .quiet. and 1 .event."),
         (tiny(horizon="5 bananas"), X, y, "horizon='5 bananas' is not a length of time"),
         (tiny(max_gap="1 banana"), X, y, "max_gap='1 banana' is not a length of time"),
