@@ -23,6 +23,10 @@ IntArray = npt.NDArray[np.intp]
 # A step this many times longer than the log's median step ends a stretch under max_gap="auto": wide enough for
 # jitter and single lost rows, narrow enough for a shutdown.
 AUTO_GAP_STEPS = 10
+# Steps that a log's median step is taken from, evenly spread: enough to know it, and no second log in memory.
+MEDIAN_STEPS = 100_000
+BLOCK_ROWS = 100_000
+RUN_DTYPE = np.int32
 # Roundings in the difference of two decimal times: 0.3 - 0.2 is a little more than 0.1, but no longer a step.
 TIME_ROUNDINGS = 4
 
@@ -119,9 +123,10 @@ class LogWindows:
         n_rows = len(values)
         stops = np.append(starts[1:], n_rows)[: len(starts)]  # an empty log has neither starts nor stops
         skip = 0 if pad else window_size - 1
-        self.ends = np.concatenate(
-            [np.arange(a + skip, b, stride) for a, b in zip(starts, stops, strict=True)] or [np.arange(0)]
-        ).astype(np.intp, copy=False)
+        counts = np.maximum(-(-(stops - starts - skip) // stride), 0)
+        self.ends = np.empty(counts.sum(), dtype=np.intp)
+        for first, end, count in zip(starts + skip, np.cumsum(counts), counts, strict=True):
+            self.ends[end - count : end] = np.arange(first, first + count * stride, stride)
         full = n_rows >= window_size
         self._full = np.lib.stride_tricks.sliding_window_view(values, window_size, axis=0) if full else None
 
@@ -253,7 +258,7 @@ def _onset_within(begins: IntArray, rows: RowIndex, horizon: Any) -> npt.NDArray
     return exists & (rows.runs[following] == rows.runs) & (rows.times[following] - rows.times <= span)
 
 
-def event_onsets(event: npt.NDArray[np.bool_], runs: IntArray) -> npt.NDArray[np.bool_]:
+def event_onsets(event: npt.NDArray[np.bool_], runs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Return whether each row is the first of an event: an event row after a quiet one or at the start of a run."""
     before = np.zeros_like(event)
     before[1:] = event[:-1] & (runs[1:] == runs[:-1])
@@ -270,7 +275,7 @@ def is_event(y: Any) -> np.ndarray:
 class RowIndex(NamedTuple):
     """What the index of a log says of its rows."""
 
-    runs: IntArray  # (n_rows,) number of the run of each row, rising from 0
+    runs: npt.NDArray[np.int32]  # (n_rows,) number of the run of each row, rising from 0
     times: np.ndarray  # (n_rows,) int64 nanoseconds for date-times, else the index as int64 or float64
     is_datetime: bool
 
@@ -315,28 +320,29 @@ def read_index(X: Any) -> RowIndex:
     index = getattr(X, "index", None)
     if not isinstance(index, pd.Index):
         n_rows = len(np.asarray(X))
-        return RowIndex(np.zeros(n_rows, dtype=np.intp), np.arange(n_rows), False)
+        return RowIndex(np.zeros(n_rows, dtype=RUN_DTYPE), np.arange(n_rows), False)
     runs = _number_runs(index)
     times, is_datetime = _read_times(index.get_level_values(-1))
     _check_order(index, runs, times)
     return RowIndex(runs, times, is_datetime)
 
 
-def _number_runs(index: pd.Index) -> IntArray:
+def _number_runs(index: pd.Index) -> npt.NDArray[np.int32]:
     """Number the runs in the order they come; the rows of a run must stand together."""
     if index.nlevels == 1 or not len(index):
-        return np.zeros(len(index), dtype=np.intp)
+        return np.zeros(len(index), dtype=RUN_DTYPE)
     codes = np.stack([np.asarray(code) for code in index.codes[:-1]])  # (n_levels - 1, n_rows)
     if (codes < 0).any():
         raise ValueError("The index has rows without the name of their run. Name the run of each row, or drop them.")
     new = np.append(True, (codes[:, 1:] != codes[:, :-1]).any(axis=0))
-    runs = np.cumsum(new) - 1
+    runs = np.cumsum(new, dtype=RUN_DTYPE)
+    runs -= 1
     if len(np.unique(codes[:, new], axis=1).T) < runs[-1] + 1:
         raise ValueError(
             "The rows of a run are not together: the index returns to a run it had left. "
             "Sort the log by run, then time: X = X.sort_index(); y = y.sort_index()."
         )
-    return runs.astype(np.intp)
+    return runs
 
 
 def _read_times(level: pd.Index) -> tuple[np.ndarray, bool]:
@@ -354,9 +360,9 @@ def _read_times(level: pd.Index) -> tuple[np.ndarray, bool]:
     )
 
 
-def _check_order(index: pd.Index, runs: IntArray, times: np.ndarray) -> None:
+def _check_order(index: pd.Index, runs: npt.NDArray[np.int32], times: np.ndarray) -> None:
     """Refuse a clock that stands still or runs back within a run."""
-    late = (np.diff(times) <= 0) & (np.diff(runs) == 0)
+    late = (times[1:] <= times[:-1]) & (runs[1:] == runs[:-1])
     if not late.any():
         return
     row = int(late.argmax()) + 1
@@ -383,12 +389,17 @@ def find_stretches(X: Any, max_gap: Any = "auto") -> IntArray:
 def longest_step(rows: RowIndex, max_gap: Any) -> float:
     """Return the longest step within a stretch, in the unit of the times of `rows`."""
     if isinstance(max_gap, str) and max_gap == "auto":
-        within = np.diff(rows.times)[np.diff(rows.runs) == 0]
+        every = 1 + len(rows.times) // MEDIAN_STEPS
+        steps = rows.times[1::every] - rows.times[:-1:every]
+        within = steps[rows.runs[1::every] == rows.runs[:-1:every]]
         return AUTO_GAP_STEPS * float(np.median(within)) if len(within) else np.inf
     return np.inf if max_gap is None else rows.span(max_gap, "max_gap")
 
 
 def cut_stretches(rows: RowIndex, longest: float) -> IntArray:
     """Return the first row of each stretch, with no step over `longest` within one."""
-    new = (np.diff(rows.runs) != 0) | (np.diff(rows.times) > longest)
-    return np.flatnonzero(np.append(len(rows.runs) > 0, new))
+    new = np.append(len(rows.runs) > 0, rows.runs[1:] != rows.runs[:-1])
+    for begin in range(0, len(rows.times) - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
+        times = rows.times[begin : begin + BLOCK_ROWS + 1]
+        new[begin + 1 : begin + len(times)] |= times[1:] - times[:-1] > longest
+    return np.flatnonzero(new)
