@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .inputs import InputScaler
-from .windows import read_index
+from .log_index import read_index
 
 # Share of rows with a short history from which on a log is called torn.
 TORN_ROWS = 0.5

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
 from ._validation import StrOptions, check_is_fitted, check_sample_weight, check_windows, fit_context, validate_data
 from .batches import AUTO_CHUNKS, AUTO_WINDOWS, ChunkBatches, WindowBatches, count_chunks
-from .recurrent import RecurrentEstimator, refuse_unusable
+from .recurrent import RecurrentEstimator, mean_one_weights, refuse_unusable
 from .training import one_thread
 from .windows import LogWindows
 
@@ -429,20 +428,6 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         return ChunkBatches(
             self._tensor(X), starts, self._encode(y), weight, burn_in=burn_in, stride=stride, batch_size=size
         )
-
-
-def mean_one_weights(y: np.ndarray, weight: np.ndarray, class_weight: Any) -> np.ndarray:
-    """Return the weights of items times those of their classes, scaled to a mean of one."""
-    if class_weight is not None:
-        used = weight > 0
-        present = np.unique(y[used])
-        of_class = compute_class_weight(class_weight, classes=present, y=y[used], sample_weight=weight[used])
-        weight = weight.copy()
-        weight[used] *= of_class[np.searchsorted(present, y[used])]
-    total = weight.sum()
-    if total <= 0:
-        raise ValueError("All weights are zero. Give at least one row a positive sample_weight.")
-    return weight * (len(weight) / total)
 
 
 def _softmax(logits: list[torch.Tensor]) -> np.ndarray:

@@ -21,10 +21,11 @@ from .comparison import baselines, choose_splitter, compare, format_table, verdi
 from .datasets import Log, make_sensor_log
 from .detector import EventClassifier
 from .log_files import read_log
+from .log_index import read_index
 from .metrics import detection_report
 from .model_selection import RunKFold
 from .persistence import load, save
-from .windows import event_onsets, horizon_labels, read_index
+from .windows import event_onsets, horizon_labels
 
 OURS = "LSTM"
 BAD_INPUT = 2

@@ -1,25 +1,20 @@
 """A classifier of logs: a probability of the event at every row, from any classifier of windows or steps.
 
-Rows are ``(n_rows, n_sensors)``; the index carries run and time (see `windows`).
+Rows are ``(n_rows, n_sensors)``; the index carries run and time (see `log_index`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from joblib import cpu_count
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import has_fit_parameter
-from threadpoolctl import threadpool_limits
 
 from ._validation import (
     Interval,
@@ -32,8 +27,9 @@ from ._validation import (
 from .checked_log import Rows, refuse_lost_index, refuse_other_index, says_time, warn_if_torn
 from .classifier import LSTMClassifier
 from .inputs import InputScaler
-from .training import one_thread
-from .windows import LogWindows, RowIndex, cut_stretches, horizon_labels, is_event, longest_step, read_index
+from .log_index import RowIndex, cut_stretches, longest_step, read_index
+from .members import make_members, pool, side_by_side
+from .windows import LogWindows, horizon_labels, is_event
 
 # The views that the members of an ensemble take in turn.
 VIEWS: dict[str | None, tuple[str | None, ...]] = {
@@ -46,9 +42,6 @@ VIEWS: dict[str | None, tuple[str | None, ...]] = {
 CHUNK_RATIO = 2
 # Flattened windows handed to a classifier of 2-D samples at a time.
 SCORE_BLOCK = 8192
-# No member may hold a class for less likely than this: a forest's exact zero would silence all others.
-SUREST = 1e-6
-SEEDS = np.iinfo(np.int32).max
 
 
 class EventClassifier(ClassifierMixin, BaseEstimator):
@@ -227,7 +220,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         self.scalers_ = [self._fit_scaler(view, train) for view in VIEWS[self.inputs]]
         trained = [train.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
         watched = [held_out and held_out.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
-        self.estimators_ = self._side_by_side(self._fit_member, members, cycle(trained), cycle(watched))
+        self.estimators_ = side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -251,8 +244,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         warn_if_torn(X, starts, self.window_size)
         log = Rows(values, starts, index.runs[starts], None, None)
         seen = [log.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
-        proba = self._side_by_side(self._score_member, self.estimators_, cycle(seen))
-        return _pool(np.stack(proba))
+        proba = side_by_side(self._score_member, self.n_jobs, self.estimators_, cycle(seen))
+        return pool(np.stack(proba))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class at every row.
@@ -314,15 +307,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
                 f"{type(template).__name__} cannot train step by step, which mode='stateful' needs. "
                 "Set mode='windows', or use LSTMClassifier."
             )
-        rng = check_random_state(self.random_state)
-        members = [clone(template) for _ in range(self.n_estimators)]
-        for member in members:
-            names = member.get_params()
-            seeds = [name for name in sorted(names) if name.split("__")[-1] == "random_state"]
-            member.set_params(**{name: int(rng.randint(SEEDS)) for name in seeds})
-            if self.verbose and "verbose" in names:
-                member.set_params(verbose=self.verbose)
-        return members
+        return make_members(template, self.n_estimators, check_random_state(self.random_state), self.verbose)
 
     def _fit_scaler(self, view: str | None, log: Rows) -> InputScaler | None:
         if view is None:
@@ -385,21 +370,6 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         _, state = member.predict_proba_steps(padding)
         return member.predict_proba_steps(stretch, state)[0]
 
-    def _side_by_side(self, function: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
-        """Call `function` for each member, in threads: torch and trees leave Python's lock while they compute."""
-        n_jobs = _n_cores() if self.n_jobs is None or self.n_jobs < 0 else self.n_jobs
-        turns = zip(*items, strict=False)  # what the members see goes round and round
-        if min(n_jobs, self.n_estimators) <= 1:
-            return [function(*turn) for turn in turns]
-
-        def alone(*turn: Any) -> Any:
-            with threadpool_limits(1, user_api="openmp"):  # counted by thread; members must not compete for cores
-                return function(*turn)
-
-        # The caller enters too: the limit above is no count of threads for torch to go back to.
-        with one_thread(), ThreadPoolExecutor(n_jobs) as pool:
-            return [future.result() for future in [pool.submit(alone, *turn) for turn in turns]]
-
     def _hold_out(self, log: Rows, member: Any) -> tuple[Rows, Rows | None]:
         """Split off whole runs for early stopping, when the estimator asks for it."""
         wanted = getattr(member, "early_stopping", False)
@@ -412,19 +382,6 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         """Return the type of the channels: float32 unless the estimator computes in float64 or sees raw values."""
         exact = self.inputs is None or getattr(self.estimator, "precision", None) == "float64"
         return np.float64 if exact else np.float32
-
-
-def _pool(proba: np.ndarray) -> np.ndarray:
-    """Return the members' opinion, (n_rows, n_classes), of their probabilities (n_members, n_rows, n_classes).
-
-    The mean is taken of log-odds (of log-probabilities, where classes are more than two): one member's overconfidence
-    on a machine it does not know then outvotes the others less than in a mean of probabilities.
-    """
-    if len(proba) == 1:
-        return proba[0]
-    mean = np.log(np.maximum(proba, SUREST)).mean(axis=0)
-    odds = np.exp(mean - mean.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def _as_input(member: Any, windows: LogWindows) -> Any:
@@ -443,9 +400,3 @@ def _score_windows(member: Any, windows: LogWindows) -> np.ndarray:
 
 def _width(windows: LogWindows) -> int:
     return windows.shape[1] * windows.shape[2]
-
-
-def _n_cores() -> int:
-    """Return the cores this process may use; workers of joblib are told theirs by OMP_NUM_THREADS."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cpu_count(), int(told)) if told.isdigit() and int(told) else cpu_count()

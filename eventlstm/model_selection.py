@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.metrics import confusion_matrix_at_thresholds
 from sklearn.utils import check_consistent_length, check_random_state
 
-from .windows import RowIndex, event_onsets, is_event, read_index
+from .log_index import RowIndex, read_index
+from .windows import event_onsets, is_event
 
 __all__ = ["RunKFold", "RunTimeSplit", "choose_threshold"]
 

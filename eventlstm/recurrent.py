@@ -11,6 +11,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags
+from sklearn.utils.class_weight import compute_class_weight
 
 from ._validation import Interval, StrOptions, check_windows
 from .batches import WindowGather, auto_batch_size
@@ -195,6 +196,20 @@ def refuse_other_shapes(optimizer: torch.optim.Optimizer) -> None:
     for weight, state in optimizer.state.items():
         if not state["exp_avg"].shape == state["exp_avg_sq"].shape == weight.shape:
             raise ValueError("optimizer_state_ is not of this network. Fit anew, or delete the attribute.")
+
+
+def mean_one_weights(y: np.ndarray, weight: np.ndarray, class_weight: Any) -> np.ndarray:
+    """Return the weights of items times those of their classes, scaled to a mean of one."""
+    if class_weight is not None:
+        used = weight > 0
+        present = np.unique(y[used])
+        of_class = compute_class_weight(class_weight, classes=present, y=y[used], sample_weight=weight[used])
+        weight = weight.copy()
+        weight[used] *= of_class[np.searchsorted(present, y[used])]
+    total = weight.sum()
+    if total <= 0:
+        raise ValueError("All weights are zero. Give at least one row a positive sample_weight.")
+    return weight * (len(weight) / total)
 
 
 def map_leaves(tree: Any, kind: type, function: Callable[[Any], Any]) -> Any:

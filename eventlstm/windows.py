@@ -1,34 +1,23 @@
-"""What a log is: rows in time order, cut into unbroken stretches, and seen as windows without copying.
+"""A log seen as windows without copying it, and the labels of its rows.
 
-Rows are ``(n_rows, n_channels)``; a window is ``(window_size, n_channels)`` and ends at a row. A *stretch* is a part
-of one run without a time gap; no window crosses its borders. The index of a DataFrame carries run and time: a
-``MultiIndex`` whose last level is time and whose other levels name the run, or a single level of times (one run).
+Rows are ``(n_rows, n_channels)``; a window is ``(window_size, n_channels)``, ends at a row, and never crosses the
+border of a stretch (see `log_index`).
 """
 
 from __future__ import annotations
 
 import copy
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import column_or_1d
 
+from .log_index import IntArray, RowIndex, find_stretches, is_number, read_index
+
 __all__ = ["LogWindows", "horizon_labels"]
-
-IntArray = npt.NDArray[np.intp]
-
-# A step this many times longer than the log's median step ends a stretch under max_gap="auto": wide enough for
-# jitter and single lost rows, narrow enough for a shutdown.
-AUTO_GAP_STEPS = 10
-# Steps that a log's median step is taken from, evenly spread: enough to know it, and no second log in memory.
-MEDIAN_STEPS = 100_000
-BLOCK_ROWS = 100_000
-RUN_DTYPE = np.int32
-# Roundings in the difference of two decimal times: 0.3 - 0.2 is a little more than 0.1, but no longer a step.
-TIME_ROUNDINGS = 4
 
 
 class LogWindows:
@@ -249,7 +238,7 @@ def horizon_labels(y: Any, horizon: Any, *, inside_event: str = "positive") -> A
 def _onset_within(begins: IntArray, rows: RowIndex, horizon: Any) -> npt.NDArray[np.bool_]:
     """Return whether the next onset after each row is of the same run and at most `horizon` away."""
     here = np.arange(len(rows.runs))
-    if _is_number(horizon) and isinstance(horizon, Integral):
+    if is_number(horizon) and isinstance(horizon, Integral):
         rows = RowIndex(rows.runs, here, is_datetime=False)
     span = rows.span(horizon, "horizon")
     following = np.append(begins, len(here))[np.searchsorted(begins, here, side="right")]
@@ -270,136 +259,3 @@ def is_event(y: Any) -> np.ndarray:
     labels = column_or_1d(y)
     _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return numbers != counts.argmax()
-
-
-class RowIndex(NamedTuple):
-    """What the index of a log says of its rows."""
-
-    runs: npt.NDArray[np.int32]  # (n_rows,) number of the run of each row, rising from 0
-    times: np.ndarray  # (n_rows,) int64 nanoseconds for date-times, else the index as int64 or float64
-    is_datetime: bool
-
-    def span(self, value: Any, name: str) -> Any:
-        """Return a length of time in the unit of `times`; `name` is the parameter it came in."""
-        span = _nanoseconds(value, name) if self.is_datetime else value
-        if not _is_number(span):
-            raise ValueError(f"{name}={value!r} is a length of time, but the index holds numbers. Pass a number.")
-        if not span >= 0:
-            raise ValueError(f"{name}={value!r} is negative or undefined. Pass zero or more.")
-        if self.times.dtype.kind == "f":
-            span += TIME_ROUNDINGS * np.spacing(np.abs(self.times).max(initial=0.0))
-        return span
-
-
-def _nanoseconds(value: Any, name: str) -> int:
-    # pandas would read a bare number, also in quotes, as nanoseconds, which nobody means
-    bare = _is_number(value) or (isinstance(value, str) and value.strip().replace(".", "", 1).isdigit())
-    try:
-        if bare:
-            raise ValueError
-        return pd.Timedelta(value).as_unit("ns").value
-    except ValueError:
-        raise ValueError(
-            f"{name}={value!r} is not a length of time, which an index of date-times needs. "
-            "Pass a string such as '15min' or a pandas Timedelta."
-        ) from None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, np.timedelta64)  # NumPy counts a timedelta64 as integer
-
-
-def read_index(X: Any) -> RowIndex:
-    """Return the runs and times that the index of `X` carries; rows of an array are one run, a step apart.
-
-    Raises
-    ------
-    ValueError
-        If the times of a run do not rise, its rows are not together, or the index holds no times.
-    """
-    index = getattr(X, "index", None)
-    if not isinstance(index, pd.Index):
-        n_rows = len(np.asarray(X))
-        return RowIndex(np.zeros(n_rows, dtype=RUN_DTYPE), np.arange(n_rows), False)
-    runs = _number_runs(index)
-    times, is_datetime = _read_times(index.get_level_values(-1))
-    _check_order(index, runs, times)
-    return RowIndex(runs, times, is_datetime)
-
-
-def _number_runs(index: pd.Index) -> npt.NDArray[np.int32]:
-    """Number the runs in the order they come; the rows of a run must stand together."""
-    if index.nlevels == 1 or not len(index):
-        return np.zeros(len(index), dtype=RUN_DTYPE)
-    codes = np.stack([np.asarray(code) for code in index.codes[:-1]])  # (n_levels - 1, n_rows)
-    if (codes < 0).any():
-        raise ValueError("The index has rows without the name of their run. Name the run of each row, or drop them.")
-    new = np.append(True, (codes[:, 1:] != codes[:, :-1]).any(axis=0))
-    runs = np.cumsum(new, dtype=RUN_DTYPE)
-    runs -= 1
-    if len(np.unique(codes[:, new], axis=1).T) < runs[-1] + 1:
-        raise ValueError(
-            "The rows of a run are not together: the index returns to a run it had left. "
-            "Sort the log by run, then time: X = X.sort_index(); y = y.sort_index()."
-        )
-    return runs
-
-
-def _read_times(level: pd.Index) -> tuple[np.ndarray, bool]:
-    """Return times as numbers that can be subtracted, and whether they are date-times."""
-    if level.hasnans:
-        raise ValueError(f"{int(level.isna().sum())} rows have no time in the index. Give them one, or drop them.")
-    if isinstance(level, (pd.DatetimeIndex, pd.TimedeltaIndex)):
-        return level.as_unit("ns").asi8, True
-    if pd.api.types.is_numeric_dtype(level.dtype) and not pd.api.types.is_bool_dtype(level.dtype):
-        # wide enough for differences, which unsigned and short numbers would wrap
-        return level.to_numpy(np.int64 if pd.api.types.is_integer_dtype(level.dtype) else np.float64), False
-    raise ValueError(
-        f"The last level of the index must hold times, but {level.name!r} is of type {level.dtype}. Use a "
-        "DatetimeIndex or numbers, or a MultiIndex of run and time: X.set_index(['machine', 'time'])."
-    )
-
-
-def _check_order(index: pd.Index, runs: npt.NDArray[np.int32], times: np.ndarray) -> None:
-    """Refuse a clock that stands still or runs back within a run."""
-    late = (times[1:] <= times[:-1]) & (runs[1:] == runs[:-1])
-    if not late.any():
-        return
-    row = int(late.argmax()) + 1
-    if times[row] == times[row - 1]:
-        raise ValueError(
-            f"The index has duplicated times: row {row} repeats {index[row]}. "
-            "Keep one row per run and time: X = X[~X.index.duplicated(keep='last')]."
-        )
-    raise ValueError(
-        f"The index is unsorted: row {row} ({index[row]}) comes before the row above it. "
-        "Sort the log by run, then time: X = X.sort_index(); y = y.sort_index()."
-    )
-
-
-def find_stretches(X: Any, max_gap: Any = "auto") -> IntArray:
-    """Return the first row of each stretch of `X`: a new one begins with a run and after a gap in time.
-
-    `max_gap` is the longest step within a stretch, "auto" for ten times the median step, or None for any.
-    """
-    rows = read_index(X)
-    return cut_stretches(rows, longest_step(rows, max_gap))
-
-
-def longest_step(rows: RowIndex, max_gap: Any) -> float:
-    """Return the longest step within a stretch, in the unit of the times of `rows`."""
-    if isinstance(max_gap, str) and max_gap == "auto":
-        every = 1 + len(rows.times) // MEDIAN_STEPS
-        steps = rows.times[1::every] - rows.times[:-1:every]
-        within = steps[rows.runs[1::every] == rows.runs[:-1:every]]
-        return AUTO_GAP_STEPS * float(np.median(within)) if len(within) else np.inf
-    return np.inf if max_gap is None else rows.span(max_gap, "max_gap")
-
-
-def cut_stretches(rows: RowIndex, longest: float) -> IntArray:
-    """Return the first row of each stretch, with no step over `longest` within one."""
-    new = np.append(len(rows.runs) > 0, rows.runs[1:] != rows.runs[:-1])
-    for begin in range(0, len(rows.times) - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
-        times = rows.times[begin : begin + BLOCK_ROWS + 1]
-        new[begin + 1 : begin + len(times)] |= times[1:] - times[:-1] > longest
-    return np.flatnonzero(new)

@@ -10,12 +10,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "eventlstm"
 ROWS = (
-    {"pumps"},
+    {"log_index", "pumps"},
     {"_validation", "windows", "inputs", "losses", "metrics", "datasets"},
     {"networks", "batches", "checked_log"},
     {"training"},
     {"recurrent"},
-    {"classifier", "autoencoder", "forecaster", "resampling"},
+    {"classifier", "autoencoder", "forecaster", "resampling", "members"},
     {"ensemble"},
     {"detector", "alarms", "thresholds", "model_selection"},
     {"archive_tree", "log_columns"},
