@@ -196,7 +196,8 @@ def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
     held_out = "whole runs" if isinstance(splitter, RunKFold) else "later times"
     print(
         f"{len(X)} rows of {X.shape[1]} sensors in {runs[-1] + 1} runs; {n_events} events, {np.mean(y):.2%} of rows.\n"
-        f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds."
+        f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds.",
+        flush=True,
     )
 
 

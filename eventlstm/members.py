@@ -12,7 +12,7 @@ from joblib import cpu_count
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from .training import one_thread
+from .training import one_of_many, one_thread, stopped_training
 
 # No member may hold a class for less likely than this: a forest's exact zero would silence all others.
 SUREST = 1e-6
@@ -36,12 +36,14 @@ def side_by_side(
 ) -> list[Any]:
     """Call `function` for each member and its items, in threads: torch and trees leave Python's lock while they work.
 
-    `n_jobs` threads are used, None or a negative number meaning one a core; the results do not depend on it.
+    `n_jobs` threads are used, None or a negative number meaning one a core; the results do not depend on it. `items`
+    may go round and round. An interrupt ends the training of all members at once.
     """
     n_threads = _n_cores() if n_jobs is None or n_jobs < 0 else n_jobs
-    turns = zip(members, *items, strict=False)  # what the members see may go round and round
+    turns = zip(members, *items, strict=False)
     if min(n_threads, len(members)) <= 1:
-        return [function(*turn) for turn in turns]
+        with one_of_many():
+            return [function(*turn) for turn in turns]
 
     def alone(*turn: Any) -> Any:
         with threadpool_limits(1, user_api="openmp"):  # counted by thread; members must not compete for cores
@@ -49,7 +51,13 @@ def side_by_side(
 
     # The caller enters too: the limit above is no count of threads for torch to go back to.
     with one_thread(), ThreadPoolExecutor(n_threads) as threads:
-        return [future.result() for future in [threads.submit(alone, *turn) for turn in turns]]
+        futures = [threads.submit(alone, *turn) for turn in turns]
+        try:
+            return [future.result() for future in futures]
+        except KeyboardInterrupt:
+            with stopped_training():
+                threads.shutdown(cancel_futures=True)
+            raise
 
 
 def pool(proba: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -110,6 +111,8 @@ def fit_loop(
                 if best.epochs_since >= recipe.n_iter_no_change:
                     break
         except KeyboardInterrupt:
+            if _one_of_many.get():
+                raise
             history = [record for record in history if "train_loss" in record]
             warnings.warn(f"Interrupted after {len(history)} epochs: keeping the best weights so far.", stacklevel=2)
     best.restore(module)
@@ -131,6 +134,8 @@ def run_epoch(
     n_seen = 0
     draws = device_generator(generator, total.device)
     for step, batch in enumerate(batches.epoch(generator)):
+        if _stop.is_set():
+            raise StoppedError
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * recipe.lr_factor(progress + share * min(1.0, (step + 1) / batches.n_batches))
         total += train_step(module, batches, batch, loss, recipe, draws, optimizer) * len(batch.x)
@@ -221,6 +226,34 @@ def device_generator(generator: torch.Generator, device: torch.device) -> torch.
         return generator
     seed = int(torch.randint(2**62, (), generator=generator))
     return torch.Generator(device=device).manual_seed(seed)
+
+
+class StoppedError(Exception):
+    """Training was ended from another thread; what it made is not wanted any more."""
+
+
+_stop = threading.Event()
+_one_of_many: ContextVar[bool] = ContextVar("one_of_many", default=False)
+
+
+@contextmanager
+def one_of_many() -> Iterator[None]:
+    """Let an interrupt of a training in here pass on to the caller, who trains others too."""
+    before = _one_of_many.set(True)
+    try:
+        yield
+    finally:
+        _one_of_many.reset(before)
+
+
+@contextmanager
+def stopped_training() -> Iterator[None]:
+    """End all training in other threads of this process at its next step, as long as this lasts."""
+    _stop.set()
+    try:
+        yield
+    finally:
+        _stop.clear()
 
 
 class _Threads:
