@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -56,6 +57,7 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
 
     Missing values and other columns than in `fit` are refused with the name of the column and the remedy.
     """
+    _refuse_text(X)
     _refuse_missing(X)
     try:
         labels = "no_validation" if y is None else y
@@ -64,6 +66,18 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
         if "feature names should match" not in str(error):
             raise
         raise ValueError(f"{error}Pass the columns of fit, in their order: X[model.feature_names_in_].") from None
+
+
+def _refuse_text(X: Any) -> None:
+    """Name the first column of a DataFrame that holds no numbers, and what to do about it."""
+    if not isinstance(X, pd.DataFrame):
+        return
+    for name, dtype in X.dtypes.items():
+        if not pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
+            raise ValueError(
+                f"Column {name!r} of X is of type {dtype}, but sensors are numbers. If it names the run or the time, "
+                "put it into the index: X.set_index(['machine', 'time']); else encode or drop it."
+            )
 
 
 def _refuse_missing(X: Any) -> None:

@@ -14,6 +14,7 @@ import reprlib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import sklearn
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
@@ -123,6 +124,8 @@ class _Encoder:
             }
         if kind in CLASSES.values():
             return self._estimator(value, path)
+        if kind is pd.Timedelta:
+            return {"timedelta": value.isoformat()}
         if kind is np.str_:
             return {"numpy_str": str(value)}
         if isinstance(value, np.dtype) and value.name in DTYPES:
@@ -181,6 +184,8 @@ class _Decoder:
                 return tuple(items)
             case {"dict": list(items)}:
                 return _unique(items)
+            case {"timedelta": str(text)}:
+                return pd.Timedelta(text)
             case {"numpy_str": str(text)}:
                 return np.str_(text)
             case {"dtype": str(name)} if name in DTYPES:

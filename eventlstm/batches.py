@@ -127,6 +127,7 @@ class ChunkBatches:
     def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:
         """Yield every row once, in chunks cut and shuffled by `generator` when one is given."""
         begin, first, last = self._cut(generator)
+        self.n_batches = -(-len(begin) // self.batch_size)
         order = torch.arange(len(begin)) if generator is None else torch.randperm(len(begin), generator=generator)
         steps = torch.arange(-self.burn_in, self.stride, device=self.values.device)
         share_inside = len(self.values) / (len(begin) * self.stride)  # the mean weight of an epoch's items is to be one

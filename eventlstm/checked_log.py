@@ -76,7 +76,7 @@ def refuse_other_index(X: Any, y: Any) -> None:
     """scikit-learn never aligns: refuse labels that are not those of the rows beside them."""
     if says_time(y) and not says_time(X):
         raise ValueError(f"{LOST_INDEX} y has the levels {list(y.index.names)}. {KEEP_INDEX}")
-    if not isinstance(y, pd.Series) or not isinstance(X, pd.DataFrame) or X.index.equals(y.index):
+    if not isinstance(y, pd.Series | pd.DataFrame) or not isinstance(X, pd.DataFrame) or X.index.equals(y.index):
         return
     if X.index.nlevels == y.index.nlevels and len(X.index.symmetric_difference(y.index)) == 0:
         raise ValueError("y is in another order than X. Align it: y = y.loc[X.index].")
@@ -98,7 +98,7 @@ def warn_if_torn(X: Any, starts: np.ndarray, window_size: int) -> None:
     if torn > TORN_ROWS:
         warnings.warn(
             f"{torn:.0%} of the rows have fewer than window_size={window_size} unbroken rows of history. If a "
-            "splitter has torn the log, use RunKFold or RunTimeSplit, which keep runs whole; if the runs are this "
+            "splitter has torn the log, use RunKFold, which keeps runs whole, or RunTimeSplit; if the runs are this "
             "short, lower window_size.",
             stacklevel=4,
         )

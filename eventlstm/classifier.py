@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from ._validation import StrOptions, check_is_fitted, check_sample_weight, check_windows, fit_context, validate_data
 from .batches import AUTO_CHUNKS, AUTO_WINDOWS, ChunkBatches, WindowBatches, count_chunks
-from .recurrent import RecurrentEstimator, mean_one_weights, refuse_unusable
+from .recurrent import RecurrentEstimator, mean_one_weights, refuse_unusable, weigh_classes
 from .training import one_thread
 from .windows import LogWindows
 
@@ -111,7 +111,7 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
     References
     ----------
     Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation, 1997.
-    Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks", 2016.
+    Zaremba, Sutskever and Vinyals, "Recurrent neural network regularization", 2014 (where dropout goes).
 
     Examples
     --------
@@ -219,15 +219,15 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         if X_val is not None:
             if y_val is None:
                 raise ValueError("X_val came without y_val. Pass the classes of its windows as y_val.")
-            validation = self._check_windows(X_val), column_or_1d(y_val)
-            check_consistent_length(*validation)
+            validation = self._check_windows(X_val), column_or_1d(y_val), None
+            check_consistent_length(*validation[:2])
         elif self.early_stopping:
-            train, held_out = self._hold_out(y, rng)
-            validation = windows.take(held_out, axis=0), y[held_out]
+            train, held_out = self._hold_out(y, weight, rng)
+            validation = windows.take(held_out, axis=0), y[held_out], weight[held_out]
             windows, y, weight = windows.take(train, axis=0), y[train], weight[train]
         with one_thread():
             self._start(rng, len(self.classes_))
-            watched = validation and self._window_batches(*validation, np.ones(len(validation[1])))
+            watched = validation and self._watch_windows(*validation)
             return self._run(self._window_batches(windows, y, mean_one_weights(y, weight, self.class_weight)), watched)
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -253,11 +253,13 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         first = not hasattr(self, "module_")
         if first and classes is None:
             raise ValueError("classes must be passed in the first call of partial_fit: all classes that will come.")
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' cannot be known from a part of the data. Take a dict of weights.")
         windows, y, weight = self._check_fit(X, y, sample_weight, reset=first, classes=classes)
         with one_thread():
             if first:
                 self._start(check_random_state(self.random_state), len(self.classes_))
-            loss = self._pass_once(self._window_batches(windows, y, mean_one_weights(y, weight, self.class_weight)))
+            loss = self._pass_once(self._window_batches(windows, y, weigh_classes(y, weight, self.class_weight)))
         return self._record([{"epoch": 1.0, "train_loss": loss}])
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -299,10 +301,8 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         LSTMClassifier
             The fitted estimator.
         """
-        if self.bidirectional:
-            raise ValueError(
-                "bidirectional=True reads ahead and cannot go step by step. Use mode='windows', or bidirectional=False."
-            )
+        if self.early_stopping and X_val is None:
+            raise ValueError("early_stopping watches a log held out. Pass X_val, y_val and starts_val.")
         reset = not self._goes_on()
         X, y = validate_data(self, X, y, dtype=self._numpy_dtype(), order="C", reset=reset)
         self._learn_classes(y, reset)
@@ -314,7 +314,8 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
             batches = self._chunk_batches(X, y, weight, starts, burn_in, stride)
             watched = None
             if X_val is not None and y_val is not None and starts_val is not None:
-                weight_val = mean_one_weights(y_val, check_sample_weight(sample_weight_val, X_val), None)
+                weight_val = check_sample_weight(sample_weight_val, X_val, dtype=np.float64)
+                weight_val = mean_one_weights(y_val, weight_val, self.class_weight)
                 watched = self._chunk_batches(X_val, y_val, weight_val, starts_val, burn_in, stride)
             return self._run(batches, watched)
 
@@ -421,6 +422,11 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
     def _window_batches(self, windows: Any, y: np.ndarray, weight: np.ndarray) -> WindowBatches:
         return WindowBatches(self._gather(windows), self._encode(y), weight, self._batch_size(len(y), AUTO_WINDOWS))
 
+    def _watch_windows(self, windows: Any, y: np.ndarray, weight: np.ndarray | None) -> WindowBatches:
+        """Return windows to watch the loss on, weighted as those trained on are."""
+        weight = np.ones(len(y)) if weight is None else weight
+        return self._window_batches(windows, y, mean_one_weights(y, weight, self.class_weight))
+
     def _chunk_batches(
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray, starts: np.ndarray, burn_in: int, stride: int
     ) -> ChunkBatches:
@@ -432,4 +438,4 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
 
 def _softmax(logits: list[torch.Tensor]) -> np.ndarray:
     """Return probabilities in float64: in float32 the surest rows would all tie at one."""
-    return torch.cat(logits).double().softmax(dim=-1).cpu().numpy()
+    return torch.cat(logits).cpu().double().softmax(dim=-1).numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +30,7 @@ from .windows import event_onsets, horizon_labels
 
 OURS = "LSTM"
 BAD_INPUT = 2
+MAX_NAMES_SHOWN = 5
 INTERRUPTED = 130
 
 
@@ -46,8 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 2 after bad input, which is told in one line.
     """
     options = make_parser().parse_args(arguments)
+
+    shown: set[str] = set()
+
+    def show_warning(message: Any, *_: Any) -> None:
+        text = " ".join(str(message).split())
+        if text not in shown:  # once, however many fits say it
+            print(f"eventlstm {options.command}: warning: {text}", file=sys.stderr)
+        shown.add(text)
+
     try:
-        options.run_command(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning  # type: ignore[assignment]
+            options.run_command(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         message = " ".join(str(error).split())
         print(f"eventlstm {options.command}: {message}", file=sys.stderr)
@@ -70,6 +83,8 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to save the model to")
     _add_log_options(fit)
     fit.add_argument("--drop", metavar="COLUMN", action="append", default=[], help="leave this column out (repeatable)")
+    fit.add_argument("--horizon", default="0", help="rows (12) or time (6h) before an event to warn in (default: 0)")
+    fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
     fit.add_argument("--no-baselines", action="store_true", help="fit the LSTM only")
     fit.set_defaults(run_command=run_fit)
     score = commands.add_parser("score", help="score a log with a saved model")
@@ -77,6 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
     _add_log_options(score)
     score.set_defaults(run_command=run_score)
+    score.add_argument("--device", help="torch device to score on (default: the one in fit)")
     for command in (demo, fit):
         _add_training_options(command)
     return parser
@@ -96,9 +112,6 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
     )
-    parser.add_argument(
-        "--horizon", default="0", help="rows (12) or time (6h) before an event to label and warn in too (default: 0)"
-    )
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -112,13 +125,14 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def run_demo(options: argparse.Namespace) -> None:
     """Make a log, train and compare."""
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
     log = make_sensor_log(random_state=options.seed)
     print("A made log of pumps; label: the hours before a failure. Real data: see `eventlstm fit --help`.")
     options.no_baselines = False
     table, model = _fit_and_measure(log, options)
     print(verdict(table, OURS))
     if options.keep is not None:
-        options.keep.mkdir(parents=True, exist_ok=True)
         log.X.assign(failure=log.y).reset_index().to_csv(options.keep / "log.csv", index=False)
         save(model, options.keep / "model.eventlstm")
         print(f"Wrote {options.keep / 'log.csv'} and {options.keep / 'model.eventlstm'}.")
@@ -128,29 +142,43 @@ def run_fit(options: argparse.Namespace) -> None:
     """Train on a file and save the model."""
     if (options.label is None) == (options.events is None):
         raise ValueError("training needs labels: pass either --label COLUMN or --events FILE.")
-    _refuse_folder_missing(options.output)
+    _check_output(options.output, options.log, options.events)
     log = read_log(
         options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
     )
-    table, model = _fit_and_measure(Log(log.X, _as_event(log.y, options.horizon)), options)
-    if len(table) > 1:
-        print(verdict(table, OURS))
+    event = _find_event(log.y)
+    labelled = Log(log.X, _read_labels(log.y, event, options.horizon))
+    if options.threshold is None:
+        table, model = _fit_and_measure(labelled, options)
+        if len(table) > 1:
+            print(verdict(table, OURS))
+    else:
+        model = _with_threshold(_with_imputer(_make_model(options)), options.threshold).fit(*labelled)
+    model.event_label_, model.horizon_ = event, options.horizon  # so that `score` reads labels alike
     save(model, options.output)
-    print(f"Saved {options.output}, fitted on all runs, with the threshold {model.threshold:.4f} from held-out rows.")
+    source = "from held-out rows" if options.threshold is None else "as given"
+    print(f"Saved {options.output}, fitted on all runs, with the threshold {model.threshold:.4f} {source}.")
 
 
 def run_score(options: argparse.Namespace) -> None:
     """Score a file with a saved model."""
-    _refuse_folder_missing(options.output)
-    model = load(options.model)
-    names = _index_names(model)
+    _check_output(options.output, options.log, options.events, options.model)
+    if options.output.suffix in (".parquet", ".pq", ".gz"):
+        raise ValueError(f"the scores are written as CSV. Name the output {options.output.with_suffix('.csv').name}.")
+    model = load(options.model, device=options.device)
+    names, sensors = _index_names(model), getattr(model, "feature_names_in_", None)
+    if sensors is None or list(getattr(model, "classes_", ())) != [0, 1]:
+        raise ValueError(
+            f"{options.model} holds no detector that was fitted on a DataFrame with labels 0 and 1. Make one with "
+            "`eventlstm fit`."
+        )
     log = read_log(
         options.log,
         time=options.time or names[-1],
         run=options.run or names[:-1] or None,
         label=options.label,
         events=options.events,
-        sensors=list(model.feature_names_in_),
+        sensors=list(sensors),
     )
     score = model.predict_proba(log.X)[:, 1]
     threshold = getattr(model, "threshold", 0.5)
@@ -159,34 +187,50 @@ def run_score(options: argparse.Namespace) -> None:
     n_alarms = int(scores["alarm"].sum())
     print(f"Wrote {len(scores)} scores to {options.output}; {n_alarms} rows at or above {threshold:.4f}.")
     if log.y is not None:
-        print(
-            format_table(pd.DataFrame({OURS: detection_report(_as_event(log.y, options.horizon), score, threshold)}).T)
-        )
+        event, horizon = getattr(model, "event_label_", 1), getattr(model, "horizon_", "0")
+        labels = _read_labels(log.y, 1 if options.events else event, horizon)
+        print(format_table(pd.DataFrame({OURS: detection_report(labels, score, threshold)}).T))
 
 
 def _fit_and_measure(log: Log, options: argparse.Namespace) -> tuple[pd.DataFrame, FixedThresholdClassifier]:
     """Measure on held-out runs, then fit on all of them with the threshold found."""
     X, y = log.X, log.y
     splitter = choose_splitter(X, y, options.folds)
+    _check_folds(splitter, X, y)
     _describe(X, y, splitter)
-    show = sys.stderr.isatty()
-    ours = EventClassifier(
-        LSTMClassifier(device=options.device, max_epochs=options.max_epochs or "auto"),
-        window_size=options.window_size,
-        n_estimators=options.members,
-        random_state=options.seed,
-        verbose=int(show),
-    )
     others = {} if options.no_baselines else baselines(options.window_size, options.seed)
-    models = {name: _with_imputer(model) for name, model in {OURS: ours, **others}.items()}
-    with tqdm(total=len(models) * splitter.get_n_splits() + 1, desc="fits", disable=not show) as bar:
+    models = {name: _with_imputer(model) for name, model in {OURS: _make_model(options), **others}.items()}
+    n_fits = len(models) * splitter.get_n_splits() + 1
+    with tqdm(total=n_fits, desc="fits", disable=not sys.stderr.isatty()) as bar:
         table, thresholds = compare(models, X, y, splitter, bar.update)
-        model = FixedThresholdClassifier(
-            models[OURS], threshold=thresholds[OURS], pos_label=1, response_method="predict_proba"
-        ).fit(X, y)
+        model = _with_threshold(models[OURS], thresholds[OURS]).fit(X, y)
         bar.update()
     print(format_table(table))
     return table, model
+
+
+def _make_model(options: argparse.Namespace) -> EventClassifier:
+    return EventClassifier(
+        LSTMClassifier(device=options.device, max_epochs="auto" if options.max_epochs is None else options.max_epochs),
+        window_size=options.window_size,
+        n_estimators=options.members,
+        random_state=options.seed,
+        verbose=int(sys.stderr.isatty()),
+    )
+
+
+def _with_threshold(model: Any, threshold: float) -> FixedThresholdClassifier:
+    return FixedThresholdClassifier(model, threshold=threshold, pos_label=1, response_method="predict_proba")
+
+
+def _check_folds(splitter: Any, X: pd.DataFrame, y: pd.Series) -> None:
+    """Find out before any training whether each fold holds an event."""
+    try:
+        list(splitter.split(X, y))
+    except ValueError as error:
+        raise ValueError(
+            f"{error} On the command line: fewer --folds, or --threshold 0.5 (say) to fit without measuring."
+        ) from None
 
 
 def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
@@ -195,27 +239,44 @@ def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
     n_events = int(event_onsets(np.asarray(y) == 1, runs).sum())
     held_out = "whole runs" if isinstance(splitter, RunKFold) else "later times"
     print(
-        f"{len(X)} rows of {X.shape[1]} sensors in {runs[-1] + 1} runs; {n_events} events, {np.mean(y):.2%} of rows.\n"
+        f"{len(X)} rows of {X.shape[1]} sensors ({_enumerate(X.columns)}).\n"
+        f"Runs: {runs[-1] + 1}. Events: {n_events}, {np.mean(y):.2%} of the rows.\n"
         f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds.",
         flush=True,
     )
+
+
+def _enumerate(names: Any) -> str:
+    shown = ", ".join(map(str, names[:MAX_NAMES_SHOWN]))
+    return f"{shown}, ..." if len(names) > MAX_NAMES_SHOWN else shown
 
 
 def _with_imputer(model: Any) -> Pipeline:
     return make_pipeline(SimpleImputer(strategy="median"), model).set_output(transform="pandas")
 
 
-def _as_event(y: pd.Series, horizon: str) -> pd.Series:
-    """Return labels as 0 and 1, with the horizon before events; of two classes but 0 and 1, the rarer is the event."""
+def _find_event(y: pd.Series) -> Any:
+    """Return the class that marks events: 1 beside 0, else the rarer of two."""
     classes = y.value_counts()
     if len(classes) != 2:
         raise ValueError(
             f"the label has {len(classes)} classes ({', '.join(map(str, classes.index[:5]))}); two are wanted: quiet "
             "rows and rows of an event. Label at least one event, and mark all kinds of events alike."
         )
-    event = 1 if set(classes.index) == {0, 1} else classes.index[-1]
-    labels = (y == event).astype(int)
-    return horizon_labels(labels, int(horizon) if horizon.isdigit() else horizon)
+    return 1 if set(classes.index) == {0, 1} else classes.index[-1]
+
+
+def _read_labels(y: pd.Series, event: Any, horizon: str) -> pd.Series:
+    """Return 1 on rows of an event and within the horizon before one, else 0."""
+    return horizon_labels((y == event).astype(int), _read_horizon(horizon))
+
+
+def _read_horizon(text: str) -> int | float | str:
+    """Return rows, a number in the unit of the time, or a length of time such as 6h."""
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        return text
 
 
 def _index_names(model: Any) -> list[str]:
@@ -226,8 +287,10 @@ def _index_names(model: Any) -> list[str]:
     return list(names) if names else ["time"]
 
 
-def _refuse_folder_missing(path: Path) -> None:
-    """Refuse an output that cannot be written before any work is done."""
+def _check_output(path: Path, *inputs: Path | None) -> None:
+    """Refuse an output that cannot be written, or that would replace an input, before any work is done."""
+    if path.exists() and any(given is not None and given.exists() and path.samefile(given) for given in inputs):
+        raise ValueError(f"the output {str(path)!r} is also an input, and would be replaced. Name another file.")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {str(path.parent)!r} of the output does not exist. Make it first.")
     if path.is_dir():

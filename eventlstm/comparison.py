@@ -36,14 +36,25 @@ def baselines(window_size: int, random_state: int) -> dict[str, EventClassifier]
 
 
 def choose_splitter(X: Any, y: Any, n_splits: int) -> RunKFold | RunTimeSplit:
-    """Return folds of whole runs where enough of them have events, else folds in time."""
+    """Return folds of whole runs where enough of them have events, else as many in time as hold events."""
     if n_splits < 2:
         raise ValueError(f"n_splits={n_splits} leaves no other fold to take a threshold from. Take at least 2.")
     runs = read_index(X).runs
     n_with_events = len(np.unique(runs[is_event(y)]))
     if n_with_events >= 2:
         return RunKFold(min(n_splits, n_with_events))
-    return RunTimeSplit(n_splits)
+    for fewer in range(n_splits, 2, -1):
+        if _can_split(RunTimeSplit(fewer), X, y):
+            return RunTimeSplit(fewer)
+    return RunTimeSplit(2)
+
+
+def _can_split(splitter: RunTimeSplit, X: Any, y: Any) -> bool:
+    """Return whether each fold has events to train and to test on."""
+    try:
+        return bool(list(splitter.split(X, y)))
+    except ValueError:
+        return False
 
 
 def held_out_scores(

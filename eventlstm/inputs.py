@@ -81,6 +81,10 @@ class InputScaler(BaseEstimator):
         InputScaler
             The fitted scaler.
         """
+        if self.view not in ("level", "relative"):
+            raise ValueError(f"view={self.view!r} is unknown. Choose 'level' or 'relative'.")
+        if not all(isinstance(span, int | np.integer) and span >= 1 for span in self.spans):
+            raise ValueError(f"spans={self.spans!r} must be numbers of rows, 1 or more.")
         weight = np.ones(len(X)) if sample_weight is None else sample_weight
         self.center_, self.scale_ = _center_and_scale(self._channels(X, starts), weight, X.shape[1])
         self.center_[X.shape[1] :] = 0.0  # zero already means "no movement" in the channels after the level
@@ -135,13 +139,18 @@ def _center_and_scale(X: np.ndarray, weight: np.ndarray, n_sensors: int) -> tupl
 
     The first `n_sensors` channels are the levels. What moves less than the rounding of its level has not moved.
     """
-    rows = weight > 0
-    X, weight = X[rows], weight[rows]
-    low, median, high = np.quantile(X, [TAIL, 0.5, 1 - TAIL], axis=0, weights=weight, method="inverted_cdf")
-    offset = X - median  # exactly zero for a sensor that stood still, whatever the rounding of a mean
-    mean = np.average(offset, axis=0, weights=weight)
-    deviation = np.sqrt(np.average((offset - mean) ** 2, axis=0, weights=weight))
+    statistics = [_column_statistics(column, weight) for column in X.T]  # a column at a time, to spare memory
+    low, median, high, deviation = np.array(statistics).T
     level = np.maximum(np.abs(low), np.abs(high))[:n_sensors]
     rounding = STILL * np.tile(level, X.shape[1] // n_sensors)
     spread = np.where(high - low > rounding, high - low, NORMAL_RANGE * deviation)
     return median, np.where(spread > rounding, spread, 1.0)  # a sensor that stood still keeps its unit
+
+
+def _column_statistics(column: np.ndarray, weight: np.ndarray) -> tuple[float, float, float, float]:
+    """Return the low tail, the median, the high tail and the deviation of the rows with weight."""
+    column, weight = column[weight > 0], weight[weight > 0]
+    low, median, high = np.quantile(column, [TAIL, 0.5, 1 - TAIL], weights=weight, method="inverted_cdf")
+    offset = column - median  # exactly zero for a sensor that stood still, whatever the rounding of a mean
+    mean = np.average(offset, weights=weight)
+    return low, median, high, np.sqrt(np.average((offset - mean) ** 2, weights=weight))

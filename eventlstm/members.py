@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from joblib import cpu_count
+from sklearn import config_context, get_config
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from .training import one_of_many, one_thread, stopped_training
+from .training import one_of_many, one_thread, stoppable
 
 # No member may hold a class for less likely than this: a forest's exact zero would silence all others.
 SUREST = 1e-6
@@ -37,7 +39,7 @@ def side_by_side(
     """Call `function` for each member and its items, in threads: torch and trees leave Python's lock while they work.
 
     `n_jobs` threads are used, None or a negative number meaning one a core; the results do not depend on it. `items`
-    may go round and round. An interrupt ends the training of all members at once.
+    may go round and round. An interrupt, or the error of a member, ends the training of all at once.
     """
     n_threads = _n_cores() if n_jobs is None or n_jobs < 0 else n_jobs
     turns = zip(members, *items, strict=False)
@@ -45,8 +47,11 @@ def side_by_side(
         with one_of_many():
             return [function(*turn) for turn in turns]
 
+    stop, settings = threading.Event(), get_config()
+
     def alone(*turn: Any) -> Any:
-        with threadpool_limits(1, user_api="openmp"):  # counted by thread; members must not compete for cores
+        # OpenMP's threads count by thread, and members must not compete for cores; scikit-learn's settings do too.
+        with threadpool_limits(1, user_api="openmp"), config_context(**settings), stoppable(stop):
             return function(*turn)
 
     # The caller enters too: the limit above is no count of threads for torch to go back to.
@@ -54,9 +59,9 @@ def side_by_side(
         futures = [threads.submit(alone, *turn) for turn in turns]
         try:
             return [future.result() for future in futures]
-        except KeyboardInterrupt:
-            with stopped_training():
-                threads.shutdown(cancel_futures=True)
+        except BaseException:
+            stop.set()
+            threads.shutdown(cancel_futures=True)
             raise
 
 

@@ -50,6 +50,8 @@ def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, flo
     """
     y_true = np.asarray(y_true)
     y_score = np.asarray(y_score, dtype=np.float64)
+    if not np.isin(y_true, (0, 1)).all():
+        raise ValueError(f"y_true holds {np.unique(y_true)[:5]}, where 0 and 1 are wanted. Pass y == 'fault', say.")
     flagged = (y_score >= threshold).astype(int)
     has_event, has_quiet = bool((y_true == 1).any()), bool((y_true == 0).any())
     return {

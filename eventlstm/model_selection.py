@@ -44,7 +44,8 @@ class RunKFold:
     Notes
     -----
     Runs are dealt out one by one, those with most events first, each to the fold with the fewest events, then the
-    fewest rows: what `sklearn.model_selection.StratifiedGroupKFold` does for rows of a class, for events.
+    fewest rows; runs without events go where the rows are fewest. It is what
+    `sklearn.model_selection.StratifiedGroupKFold` does for rows of a class, for events.
     An event is an unbroken stretch of rows that do not carry the most frequent label.
 
     Examples
@@ -138,7 +139,7 @@ class RunKFold:
         fold = np.zeros(len(n_rows), dtype=int)
         load = np.zeros((self.n_splits, 2), dtype=int)  # events and rows of each fold
         for run in order:
-            fold[run] = np.lexsort((load[:, 1], load[:, 0]))[0]
+            fold[run] = np.lexsort((load[:, 1], load[:, 0]))[0] if n_events[run] else load[:, 1].argmin()
             load[fold[run]] += n_events[run], n_rows[run]
         return fold
 
@@ -165,6 +166,8 @@ class RunTimeSplit:
 
     Notes
     -----
+    An event that lasts into the test part is left out of the training part whole, so that none stands on both sides.
+
     Time is the clock of the index. Where each run counts its own time from zero, rows of one age are split from
     rows of another, which is seldom what is wanted: use `RunKFold` there.
 
@@ -224,12 +227,20 @@ class RunTimeSplit:
         event = None if y is None else is_event(y)
         gap = 0 if self.gap == 0 else index.span(self.gap, "gap")
         begins = self._begins(index)
+        event_end = self._event_ends(index, event)
         part = np.searchsorted(begins, index.times, side="right") - 1  # rows of -1 are never tested
         for k, begin in enumerate(begins):
             test = np.flatnonzero(part == k)
-            train = np.flatnonzero(index.times < begin - gap)
+            train = np.flatnonzero((index.times < begin - gap) & (event_end < begin))
             self._refuse_empty(k, train, test, event)
             yield train, test
+
+    def _event_ends(self, index: RowIndex, event: np.ndarray | None) -> np.ndarray:
+        """Return the last time of the event that each row belongs to, and its own time on quiet rows."""
+        if event is None:
+            return index.times
+        last = np.append((index.runs[1:] != index.runs[:-1]) | ~event[1:], True) | ~event
+        return index.times[np.flatnonzero(last)[np.cumsum(last) - last]]
 
     def _begins(self, index: RowIndex) -> np.ndarray:
         """Return the times at which test parts begin."""
@@ -283,6 +294,8 @@ def choose_threshold(y_true: Any, y_score: Any, *, objective: str = "mcc") -> fl
     y_true, y_score = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
     if objective not in OBJECTIVES:
         raise ValueError(f"objective={objective!r} is unknown. Choose one of {list(OBJECTIVES)}.")
+    if not np.isin(y_true, (0, 1)).all():
+        raise ValueError(f"y_true holds {np.unique(y_true)[:5]}, where 0 and 1 are wanted. Pass y == 'fault', say.")
     if len(np.unique(y_true)) < 2:
         raise ValueError("y_true holds one class only. Choose a threshold on rows with and without an event.")
     *counts, thresholds = (column[::-1] for column in confusion_matrix_at_thresholds(y_true, y_score))

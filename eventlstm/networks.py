@@ -193,6 +193,10 @@ class RecurrentNet(nn.Module):
         state : list
             The state of each layer after the last step.
         """
+        if self.bidirectional:
+            raise ValueError(
+                "bidirectional=True reads ahead and cannot go step by step. Use mode='windows', or bidirectional=False."
+            )
         h, state = self._encode(x, state, generator)  # (batch, time, width)
         return self.head(drop(h[:, skip:], self.dropout, generator)), state  # (batch, time - skip, n_outputs)
 

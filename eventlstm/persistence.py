@@ -93,7 +93,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:
     """Read an estimator from an archive that `save` wrote.
 
     Loading is safe for files of unknown origin: nothing is unpickled, no class outside a fixed list is made,
@@ -103,6 +103,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     ----------
     path : str or path
         The file to read.
+    device : str, optional
+        Torch device to run the networks on, in place of the one they were fitted with.
 
     Returns
     -------
@@ -140,7 +142,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         check_size(repr(name), size, MAX_ARCHIVE_BYTES)
         content = file.read(size)
     try:
-        estimator, stale = _unpack(content)
+        estimator, stale, parts = _unpack(content)
     except Exception as error:
         # A hostile archive can make every library below fail in its own way; callers get one kind of error.
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
@@ -149,6 +151,9 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"{name!r} cannot be loaded: {reason}. {remedy}") from error
     if stale:
         warnings.warn(f"{name!r}: {stale}", UserWarning, stacklevel=2)
+    for part in parts if device is not None else ():
+        if hasattr(part, "device"):
+            part.device = device
     return estimator
 
 
@@ -179,18 +184,19 @@ def _check_header(numbers: bytes) -> None:
     check_size(f"The header of {ARRAYS}", int.from_bytes(numbers[:8], "little"), MAX_JSON_BYTES)
 
 
-def _unpack(content: bytes) -> tuple[Any, str]:
-    """Turn the bytes of an archive into an estimator and what there is to warn of."""
+def _unpack(content: bytes) -> tuple[Any, str, list[Any]]:
+    """Turn the bytes of an archive into an estimator, what there is to warn of, and all estimators inside."""
     text, numbers = _members(content)
     _check_version(json.loads(text))
     document, estimators = read_document(text, _arrays(numbers))
     written, installed = str(document["libraries"]["scikit-learn"]), _version("scikit-learn")
     if written.split(".")[:2] == installed.split(".")[:2] or not any(map(is_sklearn, estimators)):
-        return document["model"], ""
-    return document["model"], (
+        return document["model"], "", estimators
+    stale = (
         f"its parts from scikit-learn were written by version {reprlib.repr(written)}, and {installed} read "
         "them. They may differ. Install the version that wrote them, or fit and save the model again."
     )
+    return document["model"], stale, estimators
 
 
 def _members(content: bytes) -> list[bytes]:

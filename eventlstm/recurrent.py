@@ -92,10 +92,11 @@ class RecurrentEstimator(BaseEstimator):
         self.optimizer_state_: Any = map_leaves(state, torch.Tensor, lambda t: t.cpu().numpy().copy())
         return loss
 
-    def _hold_out(self, y: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    def _hold_out(self, y: np.ndarray, weight: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
         """Return the numbers of windows to train on and to hold out, each class in both."""
+        items = np.flatnonzero(weight > 0)
         try:
-            return train_test_split(np.arange(len(y)), test_size=self.validation_fraction, stratify=y, random_state=rng)
+            return train_test_split(items, test_size=self.validation_fraction, stratify=y[items], random_state=rng)
         except ValueError as error:
             raise ValueError(
                 f"early_stopping cannot hold out {self.validation_fraction:.0%} of {len(y)} windows with every class "
@@ -198,14 +199,21 @@ def refuse_other_shapes(optimizer: torch.optim.Optimizer) -> None:
             raise ValueError("optimizer_state_ is not of this network. Fit anew, or delete the attribute.")
 
 
+def weigh_classes(y: np.ndarray, weight: np.ndarray, class_weight: Any) -> np.ndarray:
+    """Return the weights of items times those of their classes."""
+    if class_weight is None:
+        return weight
+    used = weight > 0
+    present = np.unique(y[used])
+    of_class = compute_class_weight(class_weight, classes=present, y=y[used], sample_weight=weight[used])
+    weight = weight.copy()
+    weight[used] *= of_class[np.searchsorted(present, y[used])]
+    return weight
+
+
 def mean_one_weights(y: np.ndarray, weight: np.ndarray, class_weight: Any) -> np.ndarray:
     """Return the weights of items times those of their classes, scaled to a mean of one."""
-    if class_weight is not None:
-        used = weight > 0
-        present = np.unique(y[used])
-        of_class = compute_class_weight(class_weight, classes=present, y=y[used], sample_weight=weight[used])
-        weight = weight.copy()
-        weight[used] *= of_class[np.searchsorted(present, y[used])]
+    weight = weigh_classes(y, weight, class_weight)
     total = weight.sum()
     if total <= 0:
         raise ValueError("All weights are zero. Give at least one row a positive sample_weight.")

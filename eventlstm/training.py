@@ -86,10 +86,9 @@ def fit_loop(
     generator: torch.Generator,
     *,
     validation: Batches | None = None,
-    optimizer: torch.optim.Optimizer | None = None,
 ) -> History:
     """Train `module` in place and return a record per epoch; under early stopping, end on the best epoch's weights."""
-    optimizer = optimizer or make_optimizer(module, recipe)
+    optimizer = make_optimizer(module, recipe)
     n_epochs = recipe.n_epochs(batches.n_batches)
     history: History = []
     best = Best(recipe.tol)
@@ -130,14 +129,15 @@ def run_epoch(
     share: float = 0.0,
 ) -> float:
     """Pass over the data once and return the mean loss; the epoch takes training from `progress` on by `share`."""
-    total = torch.zeros((), dtype=torch.float64, device=next(module.parameters()).device)
+    weights = next(module.parameters())
+    total = torch.zeros((), dtype=weights.dtype, device=weights.device)  # read once an epoch: no wait for the device
     n_seen = 0
-    draws = device_generator(generator, total.device)
+    draws, stop = device_generator(generator, total.device), _stop.get()
     for step, batch in enumerate(batches.epoch(generator)):
-        if _stop.is_set():
+        if stop is not None and stop.is_set():
             raise StoppedError
         for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * recipe.lr_factor(progress + share * min(1.0, (step + 1) / batches.n_batches))
+            group["lr"] = recipe.lr * recipe.lr_factor(progress + share * (step + 0.5) / batches.n_batches)
         total += train_step(module, batches, batch, loss, recipe, draws, optimizer) * len(batch.x)
         n_seen += len(batch.x)
     return float(total) / n_seen
@@ -229,10 +229,10 @@ def device_generator(generator: torch.Generator, device: torch.device) -> torch.
 
 
 class StoppedError(Exception):
-    """Training was ended from another thread; what it made is not wanted any more."""
+    """Training was ended by those who asked for it; what it made is not wanted any more."""
 
 
-_stop = threading.Event()
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 _one_of_many: ContextVar[bool] = ContextVar("one_of_many", default=False)
 
 
@@ -247,13 +247,13 @@ def one_of_many() -> Iterator[None]:
 
 
 @contextmanager
-def stopped_training() -> Iterator[None]:
-    """End all training in other threads of this process at its next step, as long as this lasts."""
-    _stop.set()
+def stoppable(stop: threading.Event) -> Iterator[None]:
+    """End training in here, at its next step, once `stop` is set."""
+    before = _stop.set(stop)
     try:
         yield
     finally:
-        _stop.clear()
+        _stop.reset(before)
 
 
 class _Threads:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from sklearn.impute import SimpleImputer
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -38,9 +39,9 @@ def main(arguments=None):
 def read_options(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a log for read_log: CSV, CSV.gz or Parquet")
-    parser.add_argument("--time", default="time")
-    parser.add_argument("--run", default="machine")
-    parser.add_argument("--label", default="failure")
+    parser.add_argument("--time", default="time", help="column of the time (default: time)")
+    parser.add_argument("--run", default="machine", help="column of the machine (default: machine)")
+    parser.add_argument("--label", default="failure", help="column of the labels 0 and 1 (default: failure)")
     parser.add_argument("--n-jobs", type=int, default=2, help="candidates fitted side by side")
     parser.add_argument("--smoke", action="store_true", help="a tiny grid on a tiny made log")
     return parser.parse_args(arguments)
@@ -51,7 +52,9 @@ def run(options):
     train, test = next(el.RunKFold(4, shuffle=True, random_state=0).split(log.X, log.y))
     X, y = log.X.iloc[train], log.y.iloc[train]
     network = el.LSTMClassifier(max_epochs=2) if options.smoke else el.LSTMClassifier()
-    model = make_pipeline(StandardScaler(), el.EventClassifier(network, n_estimators=2, random_state=0))
+    model = make_pipeline(
+        SimpleImputer(), StandardScaler(), el.EventClassifier(network, n_estimators=2, random_state=0)
+    )
     search = GridSearchCV(
         model.set_output(transform="pandas"),
         SMOKE_GRID if options.smoke else GRID,

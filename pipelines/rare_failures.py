@@ -5,15 +5,15 @@
     python pipelines/rare_failures.py --smoke
 
 **C-MAPSS FD001** (turbofan engines run to failure; NASA Prognostics Center of Excellence, "Turbofan Engine Degradation
-Simulation"): positive are the last ten cycles of an engine. Engines 1-70 are fitted on, 71-85 choose the threshold,
-86-100 test. An engine counts as warned when it has an alarm in its last 15 cycles, at least one cycle ahead, and none
-earlier. `--data` takes NASA's `train_FD001.txt`, or a table (CSV, Parquet) with the columns run_id (engine_001, ...),
-cycle, set1-set3, s1-s21 and fail_in_10.
+Simulation", data.nasa.gov): positive are the last ten cycles of an engine. Engines 1-70 are fitted on, 71-85 choose
+the threshold, 86-100 test. An engine counts as warned when it has an alarm in its last 15 cycles, at least one cycle
+ahead, and none earlier. `--data` takes NASA's `train_FD001.txt`, or a table (CSV, Parquet) with the columns run_id
+(engine_001, ...), cycle, set1-set3, s1-s21 and fail_in_10.
 
 **ASD** (application servers; Li et al., "Multivariate time series anomaly detection and interpretation using
-hierarchical inter-metric and temporal embedding", KDD 2021): the labelled parts of 12 servers, four folds of three
-servers left out, each server scaled by its own unlabelled part. `--data` takes a table with the columns run_id
-(omi-1, ...), split (train, test), t, s00-s18 and label.
+hierarchical inter-metric and temporal embedding", KDD 2021; github.com/zhhlee/InterFusion): the labelled parts of 12
+servers, four folds of three servers left out, each server scaled by its own unlabelled part. `--data` takes a table
+with the columns run_id (omi-1, ...), split (train, test), t, s00-s18 and label.
 
 `--smoke` runs the first protocol on a small made log, in seconds and without any file.
 """
@@ -139,8 +139,12 @@ def leave_servers_out(model, X, y, server):
     return {"average precision, pooled": average_precision_score(y, score), "mean of folds": np.mean(by_fold)}
 
 
-def read_table(path):
-    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+def read_table(path, columns):
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(missing[:5])}. The head of this script says what is wanted.")
+    return table
 
 
 def read_engines(path):
@@ -152,7 +156,7 @@ def read_engines(path):
         to_end = table.groupby("run_id")["cycle"].transform("max") - table["cycle"]
         table["fail_in_10"] = (to_end < WARNING_CYCLES).astype(int)
     else:
-        table = read_table(path)
+        table = read_table(path, ["run_id", "cycle", *settings, *sensors, "fail_in_10"])
     table = table.set_index(["run_id", "cycle"]).sort_index()
     return table[settings + sensors].astype(float), table["fail_in_10"]
 
@@ -165,8 +169,8 @@ def split_engines(X, y):
 
 def read_servers(path):
     """Return sensors, labels and the number of the server, each server scaled by its own unlabelled part."""
-    table = read_table(path)
     sensors = [f"s{k:02d}" for k in range(19)]
+    table = read_table(path, ["run_id", "split", "t", *sensors, "label"])
     parts = []
     for _, rows in table.groupby("run_id"):
         train, test = (rows[rows["split"] == split] for split in ("train", "test"))

@@ -25,7 +25,7 @@ each_window_size = pytest.mark.parametrize("window_size", [16, 48])
 def test_a_shuffling_splitter_is_warned_of(n_splits, window_size, clock):
     X = make_log(clock)
     for train, _ in KFold(n_splits, shuffle=True, random_state=0).split(X):
-        with pytest.warns(UserWarning, match="use RunKFold or RunTimeSplit, which keep runs whole"):
+        with pytest.warns(UserWarning, match="use RunKFold, which keeps runs whole"):
             warn(X.iloc[train], window_size)
 
 

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
 from eventlstm.cli import main
@@ -68,6 +69,25 @@ def test_failures_may_come_as_intervals_and_one_machine_is_split_in_time(files, 
     assert "Measured on later times held out" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("default")
+def test_labels_are_read_in_score_as_they_were_in_fit(files, capsys):
+    table = pd.read_csv(files / "log.csv").assign(state=lambda log: np.where(log["failure"] == 1, "bad", "ok"))
+    table.drop(columns="failure").to_csv(files / "words.csv", index=False)
+    words = ["fit", files / "words.csv", "--time", "time", "--run", "machine", "--label", "state", "--horizon", "2h"]
+    assert run(words, *QUICK, "--threshold", "0.2", "-o", files / "words") == 0
+    assert "with the threshold 0.2000 as given" in capsys.readouterr().out
+    mostly_bad = table[(table["failure"] == 1) | (table.index % 20 == 0)].drop(columns="failure")
+    mostly_bad.to_csv(files / "bad.csv", index=False)
+    assert run(["score", files / "words", files / "bad.csv", "--label", "state", "-o", files / "bad_scores"]) == 0
+    printed = capsys.readouterr()
+    assert float(printed.out.split("prevalence)")[1].split()[0]) > 0.5  # "bad" stays the event
+    (warning,) = printed.err.strip().splitlines()
+    assert warning.startswith("eventlstm score: warning: ") and "unbroken rows of history" in warning
+    quiet = table[table["failure"] == 0].drop(columns="failure")
+    quiet.to_csv(files / "quiet.csv", index=False)
+    assert run(["score", files / "words", files / "quiet.csv", "--label", "state", "-o", files / "quiet_scores"]) == 0
+
+
 FIT = ["fit", "log.csv", "--time", "time", "--label", "failure", "-o", "out"]
 BAD_INPUTS = {
     "there is no such file": (
@@ -87,6 +107,9 @@ BAD_INPUTS = {
     "more folds than can hold an event": ([*FIT, "--run", "machine", "--folds", "1"], "at least 2"),
     "a window of no rows": ([*FIT, "--run", "machine", "--window-size", "0"], "window_size"),
     "a device that is not there": ([*FIT, "--run", "machine", "--device", "abacus"], "abacus"),
+    "an output that is the log": ([*FIT[:-1], "log.csv"], "is also an input"),
+    "scores over the model": (["score", "model", "log.csv", "-o", "model"], "is also an input"),
+    "scores by another name than CSV": (["score", "model", "log.csv", "-o", "out.parquet"], "out.csv"),
     "a model that is no model": (["score", "log.csv", "log.csv", "-o", "out"], "log.csv"),
     "a log without the sensors": (["score", "model", "scarce.csv", "-o", "out"], "pressure_bar"),
 }
@@ -103,6 +126,17 @@ def test_bad_input_is_told_in_one_line_with_exit_code_2_and_nothing_is_written(f
     assert lines[0].startswith(f"eventlstm {command[0]}: ")
     assert hint in lines[0]
     assert not (files / "out").exists()
+
+
+def test_a_model_that_is_no_detector_is_refused_in_one_line(files, tmp_path, capsys):
+    log = el.read_log(files / "log.csv", time="time", run="machine", label="failure")
+    small = el.EventClassifier(el.LSTMClassifier(hidden_size=2, max_epochs=1), n_estimators=1)
+    words = log.y.map({0: "ok", 1: "FAULT"})
+    for k, model in enumerate([small, small.fit(log.X, words), StandardScaler().fit(log.X)]):
+        el.save(model, tmp_path / f"{k}")
+        assert run(["score", tmp_path / f"{k}", files / "log.csv", "-o", tmp_path / "scores"]) == 2
+        assert "Make one with `eventlstm fit`" in capsys.readouterr().err
+    assert not (tmp_path / "scores").exists()
 
 
 def test_a_failed_score_leaves_the_old_scores(files, monkeypatch):

@@ -101,8 +101,8 @@ def test_the_baselines_are_fitted_on_windows_and_beat_chance():
     [
         (4, 3, "RunKFold(n_splits=3, shuffle=False, random_state=None)"),
         (2, 5, "RunKFold(n_splits=2, shuffle=False, random_state=None)"),
-        (1, 5, "RunTimeSplit(n_splits=5, gap=0)"),
-        (0, 5, "RunTimeSplit(n_splits=5, gap=0)"),
+        (1, 5, "RunTimeSplit(n_splits=3, gap=0)"),  # as many folds as hold an event each
+        (0, 5, "RunTimeSplit(n_splits=2, gap=0)"),
     ],
 )
 def test_runs_are_held_out_where_two_of_them_have_events(runs_with_events, n_splits, expected):

@@ -519,7 +519,7 @@ def test_a_pipeline_that_loses_the_index_is_refused_when_it_predicts_too():
 @each_mode
 def test_a_log_torn_by_a_shuffling_splitter_is_warned_of(mode):
     train, _ = next(KFold(4, shuffle=True, random_state=0).split(X))
-    with pytest.warns(UserWarning, match="unbroken rows of history.* use RunKFold or RunTimeSplit"):
+    with pytest.warns(UserWarning, match="unbroken rows of history.* use RunKFold"):
         tiny(mode).fit(X.iloc[train], y.iloc[train])
 
 

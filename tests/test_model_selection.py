@@ -323,3 +323,25 @@ def make_log(runs):
     y = pd.Series(label.astype(int), index=index, name="failure")
     noise = np.random.RandomState(0).normal(size=len(index))
     return pd.DataFrame({"speed": 8.0 * y + noise}, index=index), y
+
+
+def test_runs_without_events_are_spread_over_the_folds_too():
+    index = pd.MultiIndex.from_product([range(30), range(10)], names=["machine", "time"])
+    y = pd.Series(0, index=index)
+    for run in range(5):
+        y[run, 5] = 1
+    X = pd.DataFrame({"sensor": 0.0}, index=index)
+    assert [len(test) for _, test in RunKFold(5).split(X, y)] == [60] * 5
+
+
+def test_an_event_that_lasts_into_the_test_part_is_not_trained_on():
+    index = pd.MultiIndex.from_product([["a", "b"], range(30)], names=["machine", "time"])
+    y = pd.Series(0, index=index)
+    for run, begin, end in [("a", 8, 12), ("b", 3, 5), ("b", 20, 22)]:  # the first lasts over the border at 10
+        y.loc[[(run, time) for time in range(begin, end)]] = 1
+    X = pd.DataFrame({"sensor": 0.0}, index=index)
+    train, test = next(RunTimeSplit(2).split(X, y))
+    times = index[train]
+    assert ("a", 7) in times and ("a", 8) not in times and ("a", 9) not in times
+    assert ("b", 9) in times
+    assert ("a", 10) in index[test]

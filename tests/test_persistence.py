@@ -302,7 +302,7 @@ REFUSED = {
     "subclass": (Keeper(OrderedDict(a=1)), r"payload is a collections\.OrderedDict"),
     "set": (Keeper({1, 2}), r"payload is a set"),
     "key": (Keeper({frozenset(): 1}), r"payload\.keys\(\)\[0\] is a frozenset"),
-    "time": (Keeper(pd.Timedelta("90s")), r"payload is a .*Timedelta"),
+    "time": (Keeper(pd.Timestamp("2024-01-01")), r"payload is a .*Timestamp"),
     "complex": (Keeper(np.ones(2, dtype=complex)), r"payload is a numpy\.ndarray of dtype complex128"),
     "date array": (Keeper(np.zeros(2, dtype="M8[s]")), r"payload is a numpy\.ndarray of dtype datetime64"),
     "object in an array": (Keeper(np.array(["ok", {1}], dtype=object)), r"payload\[1\] is a set"),
@@ -638,3 +638,17 @@ def test_what_load_would_refuse_for_its_size_is_not_saved(tmp_path):
     with pytest.raises(ValueError, match="header of arrays"):
         save(model, tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+def test_lengths_of_time_come_back_equal(tmp_path):
+    model = EventClassifier(horizon=pd.Timedelta("6h"), max_gap=pd.Timedelta("90s"))
+    save(model, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert (again.horizon, again.max_gap) == (pd.Timedelta("6h"), pd.Timedelta("90s"))
+
+
+def test_a_model_can_be_loaded_for_another_device(tmp_path):
+    model = Pipeline([("model", EventClassifier(LSTMClassifier(device="cuda")))])
+    save(model, tmp_path / "model")
+    assert load(tmp_path / "model")["model"].estimator.device == "cuda"
+    assert load(tmp_path / "model", device="cpu")["model"].estimator.device == "cpu"

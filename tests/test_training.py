@@ -100,8 +100,8 @@ def test_training_equals_a_plain_loop_of_adamw_clipping_and_the_schedule():
     for _ in range(plan.max_epochs):
         total = 0.0
         for items in torch.randperm(20, generator=generator).split(8):
-            step += 1
             warmup = plan.warmup_fraction * n_steps
+            step += 0.5  # the rate is that of the middle of the step
             cosine = 0.5 * (1 + math.cos(math.pi * (step - warmup) / (n_steps - warmup)))
             optimizer.param_groups[0]["lr"] = plan.lr * (step / warmup if step < warmup else cosine)
             logits = by_hand(batches.gather.values[items])
@@ -110,6 +110,7 @@ def test_training_equals_a_plain_loop_of_adamw_clipping_and_the_schedule():
             loss.backward()
             nn.utils.clip_grad_norm_(by_hand.parameters(), plan.max_grad_norm)
             optimizer.step()
+            step += 0.5
             total += loss.item() * len(items)
         losses.append(total / 20)
 
