@@ -332,6 +332,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
                 size["sample_weight_val"] = held_out.weight
             return member.fit_steps(train.values, train.labels, train.weight, **size)
         windows, rows = self._cut(train)
+        _tell_channels(member, windows)
         arguments = {}
         if train.weight is not None and has_fit_parameter(member, "sample_weight"):
             arguments["sample_weight"] = train.weight[rows]
@@ -403,6 +404,20 @@ def _as_input(member: Any, windows: LogWindows) -> Any:
     if get_tags(member).input_tags.three_d_array:
         return windows
     return windows[:].reshape(len(windows), -1)
+
+
+def _tell_channels(member: Any, windows: LogWindows) -> None:
+    """Tell a network inside a pipeline or the like how many channels its flattened windows have."""
+    if get_tags(member).input_tags.three_d_array:
+        return
+    parameters = member.get_params()
+    inside = [name for name in parameters if name.endswith("__n_channels")]
+    member.set_params(**dict.fromkeys(inside, windows.shape[2]))
+    if any(parameters[name.replace("__n_channels", "__early_stopping")] for name in inside):
+        raise ValueError(
+            f"early_stopping of a network inside {type(member).__name__} would hold out windows that overlap those "
+            "trained on. Set it to False, or pass the network itself."
+        )
 
 
 def _score_windows(member: Any, windows: LogWindows) -> np.ndarray:

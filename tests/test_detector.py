@@ -281,6 +281,16 @@ def one_core():
         yield
 
 
+def test_a_network_inside_a_pipeline_is_told_its_channels():
+    network = LSTMClassifier(hidden_size=2, max_epochs=1)
+    model = tiny("windows", make_pipeline(StandardScaler(), network), inputs="level", n_estimators=1).fit(X, y)
+    inside = model.estimators_[0][-1]
+    assert (inside.n_timesteps_, inside.n_channels_) == (model.window_size, X.shape[1])
+    leaking = make_pipeline(StandardScaler(), LSTMClassifier(early_stopping=True))
+    with pytest.raises(ValueError, match=r"early_stopping of a network inside Pipeline .*pass the network itself"):
+        tiny("windows", leaking).fit(X, y)
+
+
 SKLEARN_CLASSIFIERS = {
     "boosting": HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5),
     "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
