@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,12 @@ def check_windows(estimator: Any, X: Any, y: Any = None, *, reset: bool, dtype: 
     Windows are flattened before scikit-learn looks at them, so that 3-D and flattened input are one and the
     same to it and ``n_features_in_`` is ``n_timesteps * n_channels``.
     """
+    if reset and isinstance(X, pd.DataFrame) and isinstance(X.index, pd.MultiIndex | pd.DatetimeIndex):
+        warnings.warn(
+            f"X has an index of times: {type(estimator).__name__} takes each row as a window of its own. For a log, "
+            "use EventClassifier, or pass LogWindows(X, window_size).",
+            stacklevel=5,
+        )
     n_channels = estimator.n_channels if reset else estimator.n_channels_
     if getattr(X, "ndim", 2) == 3:
         X = np.asarray(X)
@@ -81,16 +88,16 @@ def _refuse_text(X: Any) -> None:
 
 
 def _refuse_missing(X: Any) -> None:
-    """Name the first column of a DataFrame that holds a missing value, and what to do about it."""
-    if not hasattr(X, "columns"):
+    """Name the first column of a DataFrame that holds a missing or infinite value, and what to do about it."""
+    if not isinstance(X, pd.DataFrame):
         return
-    missing = X.isna().to_numpy()
-    if not missing.any():
-        return
-    column = int(missing.any(axis=0).argmax())
-    row = int(missing[:, column].argmax())
-    raise ValueError(
-        f"X contains NaN: {int(missing.sum())} missing values, the first in column {X.columns[column]!r} at row "
-        f"{row} ({X.index[row]}). Fill them with a step before the model, such as SimpleImputer() in a pipeline "
-        "with set_output(transform='pandas'), or drop these rows."
-    )
+    infinite = X.select_dtypes("number").isin([np.inf, -np.inf]).reindex(columns=X.columns, fill_value=False)
+    for kind, bad in (("NaN", X.isna().to_numpy()), ("infinity", infinite.to_numpy())):
+        if bad.any():
+            column = int(bad.any(axis=0).argmax())
+            row = int(bad[:, column].argmax())
+            raise ValueError(
+                f"X contains {kind}: {int(bad.sum())} such values, the first in column {X.columns[column]!r} at row "
+                f"{row} ({X.index[row]}). Drop these rows, or put NaN there and fill it with a step before the model, "
+                "such as SimpleImputer() in a pipeline with set_output(transform='pandas')."
+            )

@@ -45,6 +45,8 @@ def name_faults(path: Path) -> Iterator[None]:
         raise
     except (ValueError, OSError, EOFError, zlib.error, csv.Error, ParserWarning) as error:
         fault = str(error) if type(error) is ValueError else f"The file is damaged or of another kind: {error}"
+        if isinstance(error, UnicodeDecodeError):
+            fault = f"The file is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
         raise ValueError(f"{path}: {' '.join(fault.splitlines())}") from error
 
 
@@ -220,7 +222,7 @@ def parse_sensors(table: pd.DataFrame, sensors: list[str]) -> pd.DataFrame:
     parsed = {name: _parse_numbers(table[name]) for name in others}
     not_numbers = enumerate_names([name for name, numbers in parsed.items() if numbers is None])
     if not_numbers:
-        remedy = f"Turn them into numbers, name them as time, run or label, or pass drop=[{not_numbers}]."
+        remedy = f"Turn them into numbers, name them as time, run or label, or drop {not_numbers}."
         raise ValueError(f"These columns are not numbers: {not_numbers}. {remedy}")
     table = table.assign(**parsed)
     for name in sensors:
@@ -237,7 +239,7 @@ def _parse_numbers(column: pd.Series) -> pd.Series | None:
     stray = numbers.isna() & column.notna()
     if stray.any() and numbers.count() <= NUMBERS_SHARE * column.count():
         return None
-    refuse(column, stray, "a number", f"Clean the file or pass drop=[{column.name!r}].")
+    refuse(column, stray, "a number", f"Clean the file or drop {column.name!r}.")
     return numbers
 
 

@@ -170,7 +170,7 @@ def test_a_missing_value_is_named_with_its_place_and_a_remedy():
     X = pd.DataFrame({"speed": np.zeros(6), "heat": np.zeros(6)}, index=MACHINES)
     X.iloc[4, 1] = np.nan
     with pytest.raises(
-        ValueError, match=r"1 missing values, the first in column 'heat' at row 4 \(\('b', .*SimpleImputer"
+        ValueError, match=r"contains NaN: 1 such values, the first in column 'heat' at row 4 \(\('b', .*SimpleImputer"
     ):
         check_log_values(EventClassifier(), X, reset=True)
 
@@ -215,3 +215,13 @@ def expect_silence(X, window_size):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn(X, window_size)
+
+
+def test_an_infinite_value_and_a_column_of_text_are_named():
+    X = pd.DataFrame({"speed": np.zeros(6), "heat": np.zeros(6)}, index=MACHINES)
+    X.iloc[2, 0] = np.inf
+    with pytest.raises(ValueError, match=r"contains infinity: 1 such values, the first in column 'speed' at row 2"):
+        check_log_values(EventClassifier(), X, reset=True)
+    X["pump"] = "p1"
+    with pytest.raises(ValueError, match=r"Column 'pump' of X is of type str.*X.set_index\(\['machine', 'time'\]\)"):
+        check_log_values(EventClassifier(), X, reset=True)

@@ -467,3 +467,10 @@ def test_steps_cannot_be_trained_on_by_a_network_that_reads_ahead():
     values, y = log_and_labels()
     with pytest.raises(ValueError, match="Use mode='windows', or bidirectional=False"):
         tiny(bidirectional=True).fit_steps(values, y, starts=STARTS)
+
+
+def test_a_log_taken_for_windows_is_warned_of():
+    index = pd.MultiIndex.from_product([["a", "b"], range(20)], names=["machine", "time"])
+    log = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 3)), index=index, columns=["p", "q", "r"])
+    with pytest.warns(UserWarning, match=r"takes each row as a window .*use EventClassifier, or pass LogWindows"):
+        LSTMClassifier(hidden_size=2, max_epochs=1).fit(log, np.arange(40) % 2)

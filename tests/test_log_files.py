@@ -261,9 +261,9 @@ FAULTS = {
     "no_run": ("t,r,a\n1,A,2\n2,,3\n", {"run": "r"}, "'r' holds 'nan' in data row 2.* words such as NA"),
     "no_label": ("t,l,a\n1,0,2\n2,,3\n", {"label": "l"}, "'l' holds 'nan' in data row 2.*Fill in"),
     "half_a_label": ("t,l,a\n1,0,2\n2,0.5,3\n", {"label": "l"}, r"'l' holds '0\.5' in data row 2.*whole number"),
-    "stray_word": ("t,a\n1,2\n2,bad\n3,4\n", {}, r"'a' holds 'bad' in data row 2.*Clean .* drop=\['a'\]"),
+    "stray_word": ("t,a\n1,2\n2,bad\n3,4\n", {}, r"'a' holds 'bad' in data row 2.*Clean .* drop 'a'"),
     "stray_line_break": ('t,a\n1,2\n2,"b\nc"\n3,4\n', {}, r"'a' holds 'b\\nc' in data row 2"),
-    "words": ("t,a,b,c\n1,x,2,z\n", {}, r"not numbers: 'a', 'c'\. .* drop=\['a', 'c'\]"),
+    "words": ("t,a,b,c\n1,x,2,z\n", {}, r"not numbers: 'a', 'c'\. .* drop 'a', 'c'"),
     "infinite": ("t,a,b\n1,2,2\n2,3,-inf\n", {}, "'b' holds '-inf' in data row 2, where a finite number.*empty"),
     "same_time": ("t,a\n3,2\n1,2\n3,2\n3,2\n", {}, r"Data row 3 repeats the 't' of .*\(t=3\); such rows: 2\..*run"),
     "same_run_and_time": (
@@ -271,7 +271,7 @@ FAULTS = {
         {"run": "r"},
         r"Data row 3 repeats the 'r' and 't' of an earlier row \(r=A, t=3\); such rows: 1\. Remove or average them\.$",
     ),
-    "not_text": (b"t,a\n1,\xff\n", {}, "damaged.*can't decode byte 0xff"),
+    "not_text": (b"t,a\n1,\xff\n", {}, "not UTF-8 text .*Save it as UTF-8"),
 }
 
 
