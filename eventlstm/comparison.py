@@ -27,7 +27,8 @@ def baselines(window_size: int, random_state: int) -> dict[str, EventClassifier]
     """Return a linear model and boosted trees on flattened windows of raw rows."""
     classifiers = {
         "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        "gradient boosting": HistGradientBoostingClassifier(),
+        # early stopping holds out rows beside those it trains on: average precision .929 with, .944 without (C-MAPSS)
+        "gradient boosting": HistGradientBoostingClassifier(early_stopping=False),
     }
     raw = EventClassifier(
         mode="windows", inputs=None, n_estimators=1, window_size=window_size, random_state=random_state
