@@ -64,8 +64,9 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
 
     Missing values and other columns than in `fit` are refused with the name of the column and the remedy.
     """
-    _refuse_text(X)
-    _refuse_missing(X)
+    if isinstance(X, pd.DataFrame):
+        _refuse_text(X)
+        _refuse_missing(X)
     try:
         labels = "no_validation" if y is None else y
         return validate_data(estimator, X, labels, dtype=np.float64, order="C", reset=reset)
@@ -75,10 +76,8 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
         raise ValueError(f"{error}Pass the columns of fit, in their order: X[model.feature_names_in_].") from None
 
 
-def _refuse_text(X: Any) -> None:
-    """Name the first column of a DataFrame that holds no numbers, and what to do about it."""
-    if not isinstance(X, pd.DataFrame):
-        return
+def _refuse_text(X: pd.DataFrame) -> None:
+    """Name the first column that holds no numbers, and what to do about it."""
     for name, dtype in X.dtypes.items():
         if not pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
             raise ValueError(
@@ -87,10 +86,8 @@ def _refuse_text(X: Any) -> None:
             )
 
 
-def _refuse_missing(X: Any) -> None:
-    """Name the first column of a DataFrame that holds a missing or infinite value, and what to do about it."""
-    if not isinstance(X, pd.DataFrame):
-        return
+def _refuse_missing(X: pd.DataFrame) -> None:
+    """Name the first column that holds a missing or infinite value, and what to do about it."""
     infinite = X.select_dtypes("number").isin([np.inf, -np.inf]).reindex(columns=X.columns, fill_value=False)
     for kind, bad in (("NaN", X.isna().to_numpy()), ("infinity", infinite.to_numpy())):
         if bad.any():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .inputs import InputScaler
-from .log_index import read_index
+from .log_index import RowIndex
 
 # Share of rows with a short history from which on a log is called torn.
 TORN_ROWS = 0.5
@@ -92,9 +92,9 @@ def refuse_lost_index(X: Any, names: list[Any] | None) -> None:
         raise ValueError(f"{LOST_INDEX} fit saw the levels {names}. {KEEP_INDEX}")
 
 
-def warn_if_torn(X: Any, starts: np.ndarray, window_size: int) -> None:
+def warn_if_torn(index: RowIndex, starts: np.ndarray, window_size: int) -> None:
     """Warn when most rows have not the history that `window_size` says they need."""
-    torn = _torn(X, starts, window_size)
+    torn = _torn(index, starts, window_size)
     if torn > TORN_ROWS:
         warnings.warn(
             f"{torn:.0%} of the rows have fewer than window_size={window_size} unbroken rows of history. If a "
@@ -104,22 +104,21 @@ def warn_if_torn(X: Any, starts: np.ndarray, window_size: int) -> None:
         )
 
 
-def _torn(X: Any, starts: np.ndarray, window_size: int) -> float:
+def _torn(index: RowIndex, starts: np.ndarray, window_size: int) -> float:
     """Return the share of rows whose last `window_size` rows are broken.
 
     Stretches break them and, in a log that is regular but for them, lost neighbours; a few lost rows are the way of
     sensors, but many betray a splitter that shuffles.
     """
-    lost = _lost_neighbours(X)
+    lost = _lost_neighbours(index)
     broken = lost if TORN_BREAKS[0] < lost.mean() < TORN_BREAKS[1] else np.zeros(len(lost), dtype=bool)
     broken[starts] = True
     last_break = np.maximum.accumulate(np.where(broken, np.arange(len(broken)), 0))
     return float(np.mean(np.arange(len(broken)) - last_break < window_size - 1))
 
 
-def _lost_neighbours(X: Any) -> np.ndarray:
+def _lost_neighbours(index: RowIndex) -> np.ndarray:
     """Return whether the row before each row of its run is lost; without a regular step none is known to be."""
-    index = read_index(X)
     lost = np.zeros(len(index.runs), dtype=bool)
     same_run = np.append(False, np.diff(index.runs) == 0)
     if not same_run.any():

@@ -219,16 +219,16 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
         if X_val is not None:
             if y_val is None:
                 raise ValueError("X_val came without y_val. Pass the classes of its windows as y_val.")
-            validation = self._check_windows(X_val), column_or_1d(y_val), None
-            check_consistent_length(*validation[:2])
+            validation = self._check_windows(X_val), column_or_1d(y_val), np.ones(len(y_val))
+            check_consistent_length(*validation)
         elif self.early_stopping:
             train, held_out = self._hold_out(y, weight, rng)
             validation = windows.take(held_out, axis=0), y[held_out], weight[held_out]
             windows, y, weight = windows.take(train, axis=0), y[train], weight[train]
         with one_thread():
             self._start(rng, len(self.classes_))
-            watched = validation and self._watch_windows(*validation)
-            return self._run(self._window_batches(windows, y, mean_one_weights(y, weight, self.class_weight)), watched)
+            watched = validation and self._weighed_batches(*validation)
+            return self._run(self._weighed_batches(windows, y, weight), watched)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -422,9 +422,8 @@ class LSTMClassifier(ClassifierMixin, RecurrentEstimator):
     def _window_batches(self, windows: Any, y: np.ndarray, weight: np.ndarray) -> WindowBatches:
         return WindowBatches(self._gather(windows), self._encode(y), weight, self._batch_size(len(y), AUTO_WINDOWS))
 
-    def _watch_windows(self, windows: Any, y: np.ndarray, weight: np.ndarray | None) -> WindowBatches:
-        """Return windows to watch the loss on, weighted as those trained on are."""
-        weight = np.ones(len(y)) if weight is None else weight
+    def _weighed_batches(self, windows: Any, y: np.ndarray, weight: np.ndarray) -> WindowBatches:
+        """Return windows to train on, or to watch the same loss on, with weights of mean one."""
         return self._window_batches(windows, y, mean_one_weights(y, weight, self.class_weight))
 
     def _chunk_batches(

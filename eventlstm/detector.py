@@ -244,7 +244,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         values = check_log_values(self, X, reset=False)
         index = read_index(X)
         starts = cut_stretches(index, self._longest_step(index))
-        warn_if_torn(X, starts, self.window_size)
+        warn_if_torn(index, starts, self.window_size)
         log = Rows(values, starts, index.runs[starts], None, None)
         seen = [log.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
         proba = side_by_side(self._score_member, self.n_jobs, self.estimators_, cycle(seen))
@@ -291,7 +291,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
                 f"The labels hold one class only ({labels[0]!r}); rows with and without an event are wanted. Label an "
                 "event, or take folds that hold one: RunKFold."
             )
-        warn_if_torn(X, starts, self.window_size)
+        warn_if_torn(index, starts, self.window_size)
         return Rows(values, starts, index.runs[starts], labels, weight)
 
     def _longest_step(self, index: RowIndex) -> float:
@@ -399,16 +399,22 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         return np.float64 if exact else np.float32
 
 
+def _takes_windows(member: Any) -> bool:
+    """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
+    return get_tags(member).input_tags.three_d_array
+
+
 def _as_input(member: Any, windows: LogWindows) -> Any:
-    """Return windows as the member takes them: by themselves, or flattened to 2-D."""
-    if get_tags(member).input_tags.three_d_array:
-        return windows
-    return windows[:].reshape(len(windows), -1)
+    return windows if _takes_windows(member) else _flatten(windows[:])
+
+
+def _flatten(windows: np.ndarray) -> np.ndarray:
+    return windows.reshape(len(windows), -1)  # (n_windows, n_timesteps * n_channels)
 
 
 def _tell_channels(member: Any, windows: LogWindows) -> None:
     """Tell a network inside a pipeline or the like how many channels its flattened windows have."""
-    if get_tags(member).input_tags.three_d_array:
+    if _takes_windows(member):
         return
     parameters = member.get_params()
     inside = [name for name in parameters if name.endswith("__n_channels")]
@@ -421,11 +427,7 @@ def _tell_channels(member: Any, windows: LogWindows) -> None:
 
 
 def _score_windows(member: Any, windows: LogWindows) -> np.ndarray:
-    if get_tags(member).input_tags.three_d_array:
+    if _takes_windows(member):
         return member.predict_proba(windows)
-    blocks = [slice(k, k + SCORE_BLOCK) for k in range(0, len(windows), SCORE_BLOCK)]
-    return np.concatenate([member.predict_proba(windows[block].reshape(-1, _width(windows))) for block in blocks])
-
-
-def _width(windows: LogWindows) -> int:
-    return windows.shape[1] * windows.shape[2]
+    blocks = (windows[k : k + SCORE_BLOCK] for k in range(0, len(windows), SCORE_BLOCK))
+    return np.concatenate([member.predict_proba(_flatten(block)) for block in blocks])

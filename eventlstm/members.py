@@ -14,11 +14,11 @@ from sklearn import config_context, get_config
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
+from .recurrent import SEEDS
 from .training import one_of_many, one_thread, stoppable
 
 # No member may hold a class for less likely than this: a forest's exact zero would silence all others.
 SUREST = 1e-6
-SEEDS = np.iinfo(np.int32).max
 
 
 def make_members(template: Any, n_members: int, rng: np.random.RandomState, verbose: int) -> list[Any]:

@@ -1,7 +1,10 @@
-"""The head of every test report: on what it ran."""
+"""The head of every test report, and what tests of several files ask for."""
 
 import os
 from importlib.metadata import version
+
+import pytest
+import torch
 
 NUMBER_MAKERS = ("torch", "scikit-learn", "imbalanced-learn", "pandas", "numpy", "scipy")
 
@@ -10,3 +13,12 @@ def pytest_report_header() -> list[str]:
     """Name the versions that results depend on."""
     versions = ", ".join(f"{name} {version(name)}" for name in NUMBER_MAKERS)
     return [f"{versions}; {os.cpu_count()} cores"]
+
+
+@pytest.fixture
+def one_torch_thread():
+    """Spare small networks the waiting of threads for each other, which is long on busy machines."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

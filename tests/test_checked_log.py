@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 from eventlstm import EventClassifier, LSTMClassifier, RunKFold, RunTimeSplit
 from eventlstm._validation import check_log_values, check_windows
 from eventlstm.checked_log import Rows, refuse_lost_index, refuse_other_index, warn_if_torn
-from eventlstm.log_index import find_stretches
+from eventlstm.log_index import find_stretches, read_index
 
 N_ROWS = 600  # of each run; the first part of RunTimeSplit must still be long
 each_window_size = pytest.mark.parametrize("window_size", [16, 48])
@@ -207,7 +207,7 @@ def make_log(clock):
 
 
 def warn(X, window_size):
-    warn_if_torn(X, find_stretches(X), window_size)
+    warn_if_torn(read_index(X), find_stretches(X), window_size)
 
 
 def expect_silence(X, window_size):

@@ -16,13 +16,7 @@ each_cell = pytest.mark.parametrize("cell", TORCH_CELLS)
 each_depth = pytest.mark.parametrize("num_layers", [1, 3])
 
 
-@pytest.fixture(autouse=True)
-def one_torch_thread():
-    """Spare small networks the waiting of threads for each other, which is long on busy machines."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def seeded(seed=0):
