@@ -1,6 +1,7 @@
 """Rare events in sensor logs, found by recurrent networks behind scikit-learn's interface."""
 
-from . import datasets, losses, metrics, networks
+from . import datasets, losses, metrics, networks, plots
+from .augmentation import Augmentation
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
 from .log_files import read_log
@@ -9,6 +10,7 @@ from .persistence import load, save
 from .windows import LogWindows, horizon_labels
 
 __all__ = [
+    "Augmentation",
     "EventClassifier",
     "LSTMClassifier",
     "LogWindows",
@@ -21,6 +23,7 @@ __all__ = [
     "losses",
     "metrics",
     "networks",
+    "plots",
     "read_log",
     "save",
 ]

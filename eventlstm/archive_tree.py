@@ -21,6 +21,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from .augmentation import Augmentation
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
 from .inputs import InputScaler
@@ -28,6 +29,7 @@ from .inputs import InputScaler
 CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
+        Augmentation,
         EventClassifier,
         FixedThresholdClassifier,
         InputScaler,

@@ -7,12 +7,13 @@ exist only while they are used.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from . import pooling
 from .windows import LogWindows
 
 # Batches without a given size hold at most so many windows or chunks, and fewer where an epoch would have too few.
@@ -26,6 +27,24 @@ class Batch(NamedTuple):
     x: torch.Tensor  # (batch, time, channels)
     target: torch.Tensor  # (batch,) of windows, (batch, labelled) of chunks
     weight: torch.Tensor  # like target
+    lengths: torch.Tensor | None = None  # (batch,) on the cpu: steps before the padding
+    mix: Mix | None = None  # under mixup: the share of the items' own targets, targets and weights of their partners
+
+    def split(self, rows: int) -> list[Batch]:
+        """Cut into pieces of at most so many items, in their order."""
+        if len(self.x) <= rows:
+            return [self]
+        starts = range(0, len(self.x), rows)
+        return [self._cut(slice(start, start + rows)) for start in starts]
+
+    def _cut(self, items: slice) -> Batch:
+        lengths = None if self.lengths is None else self.lengths[items]
+        mix = None if self.mix is None else (self.mix[0], self.mix[1][items], self.mix[2][items])
+        return Batch(self.x[items], self.target[items], self.weight[items], lengths, mix)
+
+
+Mix = tuple[float | torch.Tensor, torch.Tensor, torch.Tensor]
+Output = tuple[torch.Tensor, torch.Tensor | None]  # logits, and what the network adds to the loss of its training
 
 
 def auto_batch_size(n_items: int, largest: int, min_batches: int) -> int:
@@ -45,6 +64,7 @@ class WindowGather:
     def __init__(self, windows: np.ndarray | LogWindows, device: torch.device, dtype: torch.dtype) -> None:
         self.n_items, self.n_steps, self.n_channels = windows.shape
         self.ends: torch.Tensor | None = None
+        self.first: torch.Tensor | None = None
         if not isinstance(windows, LogWindows):
             self.values = torch.as_tensor(windows).to(device, dtype)
             return
@@ -53,8 +73,8 @@ class WindowGather:
         ends, starts = windows.ends, windows.starts
         self.ends = torch.as_tensor(ends, device=device)
         first = starts[np.searchsorted(starts, ends, side="right") - 1]
-        self.all_full = bool((ends - first >= self.n_steps - 1).all())
-        self.first = None if self.all_full else torch.as_tensor(first, device=device)
+        if (ends - first < self.n_steps - 1).any():
+            self.first = torch.as_tensor(first, device=device)
 
     def __call__(self, items: torch.Tensor) -> torch.Tensor:
         """Return the windows of these numbers, (n, time, channels)."""
@@ -70,16 +90,35 @@ class WindowGather:
         rows = torch.maximum(ends[:, None] + steps, self.first.index_select(0, items)[:, None])
         return self.values[rows]  # (n, time, channels)
 
+    def contents(self) -> list[Any]:
+        """Return all that decides what the windows hold."""
+        return [self.values, self.ends, self.first, self.n_steps]
+
 
 class WindowBatches:
-    """Windows with a label each, in a new order every epoch; in the given order when one batch holds them all."""
+    """Windows with a label each, in a new order every epoch; in the given order when one batch holds them all.
 
-    def __init__(self, gather: WindowGather, target: np.ndarray, weight: np.ndarray, batch_size: int) -> None:
+    Where windows are padded at their end, `lengths` (n_windows,) holds the steps before it. With `attention_entropy`,
+    training is charged that much for attention that is far from even: one less its entropy, as a share of the largest.
+    """
+
+    def __init__(
+        self,
+        gather: WindowGather,
+        target: np.ndarray,
+        weight: np.ndarray,
+        batch_size: int,
+        *,
+        lengths: np.ndarray | None = None,
+        attention_entropy: float = 0.0,
+    ) -> None:
         device, dtype = gather.values.device, gather.values.dtype
         self.gather = gather
         self.target = torch.as_tensor(target, device=device)
         self.weight = torch.as_tensor(weight).to(device, dtype)
         self.batch_size = batch_size
+        self.lengths = None if lengths is None else torch.as_tensor(lengths, dtype=torch.int64)
+        self.attention_entropy = attention_entropy
         self.n_batches = -(-gather.n_items // batch_size)
 
     def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:
@@ -87,12 +126,24 @@ class WindowBatches:
         shuffle = generator is not None and self.n_batches > 1
         n_items = self.gather.n_items
         order = torch.randperm(n_items, generator=generator) if shuffle else torch.arange(n_items)
-        for items in order.to(self.target.device).split(self.batch_size):
-            yield Batch(self.gather(items), self.target[items], self.weight[items])
+        there = order.to(self.target.device)  # once an epoch; lengths stay on the cpu, where torch packs windows
+        for items, on_cpu in zip(there.split(self.batch_size), order.split(self.batch_size), strict=True):
+            lengths = None if self.lengths is None else self.lengths[on_cpu]
+            yield Batch(self.gather(items), self.target[items], self.weight[items], lengths)
 
-    def forward(self, module: nn.Module, x: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """Return logits, (batch, n_outputs)."""
-        return module(x, generator)
+    def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
+        """Return logits, (batch, n_outputs), and the price of uneven attention where one is asked."""
+        padding = {} if batch.lengths is None else {"lengths": batch.lengths}
+        if generator is None or self.attention_entropy == 0.0:
+            return module(batch.x, generator, **padding), None
+        logits, attention = module.attend(batch.x, generator, **padding)  # type: ignore[operator]
+        evenness = pooling.attention_entropy(attention, batch.lengths)  # (batch,)
+        return logits, self.attention_entropy * (1.0 - evenness).mean()
+
+    def contents(self) -> list[Any]:
+        """Return all that decides what is trained on."""
+        data = [*self.gather.contents(), self.target, self.weight, self.lengths]
+        return [*data, self.batch_size, self.attention_entropy]
 
 
 class ChunkBatches:
@@ -139,9 +190,15 @@ class ChunkBatches:
             inside = rows[:, self.burn_in :] == labelled
             yield Batch(self.values[kept], self.target[labelled], self.weight[labelled] * inside / share_inside)
 
-    def forward(self, module: nn.Module, x: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """Return logits of the labelled steps, (batch, stride, n_outputs)."""
-        return module.forward_steps(x, generator=generator, skip=self.burn_in)[0]  # type: ignore[operator]
+    def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
+        """Return logits of the labelled steps, (batch, stride, n_outputs), and no price."""
+        logits, _ = module.forward_steps(batch.x, generator=generator, skip=self.burn_in)  # type: ignore[operator]
+        return logits, None
+
+    def contents(self) -> list[Any]:
+        """Return all that decides what is trained on."""
+        data = [self.values, self.starts, self.target, self.weight]
+        return [*data, self.burn_in, self.stride, self.batch_size]
 
     def _cut(self, generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return for each chunk its first labelled row, and the first and the last row of its stretch."""

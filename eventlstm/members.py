@@ -15,7 +15,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from .recurrent import SEEDS
-from .training import one_of_many, one_thread, stoppable
+from .threads import one_of_many, one_thread, stoppable
 
 # No member may hold a class for less likely than this: a forest's exact zero would silence all others.
 SUREST = 1e-6

@@ -1,26 +1,26 @@
 """The recurrent networks: ``forward`` and nothing of devices or training.
 
-Windows are ``(batch, time, channels)``. Where a `generator` is passed, the network is training and dropout draws its
-masks from it; without one nothing is dropped.
+Windows are ``(batch, time, channels)``. Where a `generator` is passed, the network is training: dropout draws its
+masks from it, and gradients are truncated. Without one nothing is dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["RecurrentNet"]
+from .cells import valid_steps
+from .encoder import RecurrentEncoder, State, draw_weights
+from .layers import drop
+from .pooling import last_step, make_pooling
 
-CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-
-State = list[Any]  # per layer: (h, c) of an LSTM, h of the others
+__all__ = ["RecurrentEncoder", "RecurrentNet"]
 
 
 class RecurrentNet(nn.Module):
-    """Recurrent layers and a linear head, on whole windows or step by step.
+    """Recurrent layers, pooling over time and a linear head, on whole windows or step by step.
 
     Parameters
     ----------
@@ -28,16 +28,12 @@ class RecurrentNet(nn.Module):
         Channels of the input.
     n_outputs : int
         Logits, one a class.
-    cell : {"lstm", "gru", "rnn"}, default="lstm"
-        The recurrent cell.
-    hidden_size : int, default=32
-        Units in each layer and direction.
-    num_layers : int, default=1
-        Stacked layers.
-    bidirectional : bool, default=False
-        Whether a second pass runs from the window's end to its start.
-    dropout : float, default=0.0
-        Share of values dropped in training from the input, between layers and from the output.
+    pooling : {"last", "mean", "max", "additive", "luong", "multihead"}, default="last"
+        What of a window's steps goes to the head: the last, their mean, their maximum, or a mean by attention.
+    num_heads : int, default=4
+        Heads of "multihead".
+    **encoder : object
+        Arguments of `RecurrentEncoder`. Its `dropout` holds for what goes to the head, too.
 
     Notes
     -----
@@ -45,8 +41,10 @@ class RecurrentNet(nn.Module):
 
     References
     ----------
-    Hochreiter and Schmidhuber, "Long short-term memory", 1997; Cho et al., "Learning phrase representations using
-    RNN encoder-decoder", 2014 (GRU); Schuster and Paliwal, "Bidirectional recurrent neural networks", 1997.
+    Those of `RecurrentEncoder`, and of attention: Bahdanau, Cho and Bengio, "Neural machine translation by jointly
+    learning to align and translate", 2015 ("additive"); Luong, Pham and Manning, "Effective approaches to
+    attention-based neural machine translation", 2015 ("luong"); Vaswani et al., "Attention is all you need", 2017
+    ("multihead").
 
     Examples
     --------
@@ -63,42 +61,14 @@ class RecurrentNet(nn.Module):
     """
 
     def __init__(
-        self,
-        n_channels: int,
-        n_outputs: int,
-        *,
-        cell: str = "lstm",
-        hidden_size: int = 32,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
+        self, n_channels: int, n_outputs: int, *, pooling: str = "last", num_heads: int = 4, **encoder: Any
     ) -> None:
         super().__init__()
-        self.architecture = {
-            "n_channels": n_channels,
-            "n_outputs": n_outputs,
-            "cell": cell,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
-            "bidirectional": bidirectional,
-            "dropout": dropout,
-        }
-        self.dropout = dropout
-        self.bidirectional = bidirectional
-        width = hidden_size * (1 + bidirectional)
-        # One module a layer: torch's own stacking would draw its dropout from the global generator. They are made
-        # without memory ("meta") because their constructors would draw from it too.
-        self.layers = nn.ModuleList(
-            CELLS[cell](
-                width if k else n_channels,
-                hidden_size,
-                batch_first=True,
-                bidirectional=bidirectional,
-                device="meta",
-            )
-            for k in range(num_layers)
-        )
-        self.head = nn.Linear(width, n_outputs, device="meta")
+        self.encoder = RecurrentEncoder(n_channels, **encoder)
+        own = {"n_outputs": n_outputs, "pooling": pooling, "num_heads": num_heads}
+        self.architecture: dict[str, Any] = {**self.encoder.architecture, **own}
+        self.pooling = make_pooling(pooling, self.encoder.width, num_heads)
+        self.head = nn.Linear(self.encoder.width, n_outputs, device="meta")
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw all weights anew, uniform within one over the root of the layer's width, as torch does.
@@ -108,12 +78,9 @@ class RecurrentNet(nn.Module):
         generator : torch.Generator
             Where the draws come from; it must be on the CPU.
         """
-        self.to_empty(device="cpu")
-        with torch.no_grad():
-            for layer in [*self.layers, self.head]:
-                bound = getattr(layer, "hidden_size", self.head.in_features) ** -0.5
-                for weight in layer.parameters():
-                    weight.copy_(torch.empty(weight.shape).uniform_(-bound, bound, generator=generator))
+        self.encoder.initialize(generator)
+        draw_weights(self.pooling, generator)
+        draw_weights(self.head, generator)
 
     @classmethod
     def from_weights(cls, architecture: dict[str, Any], weights: dict[str, torch.Tensor]) -> RecurrentNet:
@@ -131,9 +98,11 @@ class RecurrentNet(nn.Module):
         RecurrentNet
             The network.
         """
-        n_layers = architecture["num_layers"]
+        n_layers, n_categories = architecture["num_layers"], len(architecture.get("categories", ()))
         if not 1 <= n_layers <= len(weights):
             raise ValueError(f"The architecture has {n_layers} layers, but {len(weights)} weights came.")
+        if n_categories > len(weights):
+            raise ValueError(f"The architecture has {n_categories} categories, but {len(weights)} weights came.")
         net = cls(**architecture)
         expected = {name: weight.shape for name, weight in net.state_dict().items()}
         found = {name: weight.shape for name, weight in weights.items()}
@@ -143,7 +112,9 @@ class RecurrentNet(nn.Module):
         net.load_state_dict(weights, assign=True)
         return net
 
-    def forward(self, x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, generator: torch.Generator | None = None, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return a logit per class for each window.
 
         Parameters
@@ -152,19 +123,65 @@ class RecurrentNet(nn.Module):
             Windows.
         generator : torch.Generator, optional
             Draws the dropout masks in training.
+        lengths : Tensor of shape (batch,), optional
+            Steps of each window, int64, at least one, on the CPU. Default: all.
 
         Returns
         -------
         Tensor of shape (batch, n_outputs)
             Logits.
         """
-        h, _ = self._encode(x, None, generator)  # (batch, time, width)
-        if self.bidirectional:
-            forward, backward = h.chunk(2, dim=-1)
-            last = torch.cat([forward[:, -1], backward[:, 0]], dim=-1)  # (batch, width)
-        else:
-            last = h[:, -1]  # (batch, width)
-        return self.head(drop(last, self.dropout, generator))  # (batch, n_outputs)
+        return self.attend(x, generator, lengths)[0]
+
+    def attend(
+        self, x: torch.Tensor, generator: torch.Generator | None = None, lengths: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return a logit per class for each window, and where the network looked.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, channels)
+            Windows.
+        generator : torch.Generator, optional
+            Draws the dropout masks in training.
+        lengths : Tensor of shape (batch,), optional
+            Steps of each window, int64, at least one, on the CPU. Default: all.
+
+        Returns
+        -------
+        logits : Tensor of shape (batch, n_outputs)
+            Logits.
+        attention : Tensor of shape (batch, time) or (batch, heads, time), or None
+            Shares of the steps, for "multihead" of each head; None for a pooling without attention.
+        """
+        wanted = "last" if self.architecture["pooling"] == "last" else "steps"
+        h, _ = self.encoder(x, None, generator, lengths, wanted)  # (batch, time, width)
+        last = last_step(h, lengths, self.encoder.bidirectional)  # (batch, width)
+        z, a = self.pooling(h, last, valid_steps(h, lengths))  # (batch, width)
+        return self.head(drop(z, self.encoder.dropout, generator)), a  # (batch, n_outputs)
+
+    def gates(
+        self, x: torch.Tensor, layer: int = -1, direction: int = 0, lengths: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return how open each gate of a layer is at each step, from a cold start.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, channels)
+            Windows.
+        layer : int, default=-1
+            Which layer; -1 is the last.
+        direction : {0, 1}, default=0
+            Forward or backward.
+        lengths : Tensor of shape (batch,), optional
+            Steps of each window; the values behind them mean nothing. Default: all.
+
+        Returns
+        -------
+        dict of str to Tensor of shape (batch, time, hidden)
+            "input", "forget", "cell" and "output" of an LSTM; "reset" and "update" of a GRU.
+        """
+        return self.encoder.gates(x, layer, direction, lengths)
 
     def forward_steps(
         self,
@@ -193,26 +210,19 @@ class RecurrentNet(nn.Module):
         state : list
             The state of each layer after the last step.
         """
-        if self.bidirectional:
-            raise ValueError(
-                "bidirectional=True reads ahead and cannot go step by step. Use mode='windows', or bidirectional=False."
-            )
-        h, state = self._encode(x, state, generator)  # (batch, time, width)
-        return self.head(drop(h[:, skip:], self.dropout, generator)), state  # (batch, time - skip, n_outputs)
-
-    def _encode(
-        self, x: torch.Tensor, state: State | None, generator: torch.Generator | None
-    ) -> tuple[torch.Tensor, State]:
-        h, after = x, []
-        for k, layer in enumerate(self.layers):
-            h, last = layer(drop(h, self.dropout, generator), None if state is None else state[k])
-            after.append(last)
-        return h, after
+        refuse_whole_windows(bidirectional=self.encoder.bidirectional, pooling=self.architecture["pooling"])
+        h, state = self.encoder(x, state, generator)  # (batch, time, width)
+        return self.head(drop(h[:, skip:], self.encoder.dropout, generator)), state  # (batch, time - skip, n_outputs)
 
 
-def drop(x: torch.Tensor, p: float, generator: torch.Generator | None) -> torch.Tensor:
-    """Set a share `p` of the values to zero and scale the rest up, with masks of a local generator."""
-    if generator is None or p == 0.0:
-        return x
-    mask = torch.empty(x.shape, dtype=x.dtype, device=x.device).bernoulli_(1.0 - p, generator=generator)
-    return x * mask.div_(1.0 - p)
+def refuse_whole_windows(*, bidirectional: bool, pooling: str) -> None:
+    """Refuse a network that cannot go step by step."""
+    if bidirectional:
+        raise ValueError(
+            "bidirectional=True reads ahead and cannot go step by step. Use mode='windows', or bidirectional=False."
+        )
+    if pooling != "last":
+        raise ValueError(
+            f"pooling={pooling!r} needs the whole window and cannot go step by step. Use mode='windows', or "
+            "pooling='last'."
+        )

@@ -3,53 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils import Tags
+from sklearn.utils import Tags, assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 
-from ._validation import Interval, StrOptions, check_windows
+from ._validation import CheckedWindows, Interval, StrOptions, check_windows, end_windows
+from .augmentation import Augmentation
 from .batches import WindowGather, auto_batch_size
+from .devices import PRECISIONS, autocast, resolve_device, weight_dtype
+from .insight import InsightMixin
 from .losses import cross_entropy
 from .networks import RecurrentNet
-from .training import DTYPES, Batches, Recipe, fit_loop, make_optimizer, resolve_device, run_epoch
+from .optimizers import OPTIMIZERS, SCHEDULE_NAMES, load_state
+from .threads import Workers, count_threads
+from .training import Batches, Recipe, Trainer
 from .windows import LogWindows
 
 SEEDS = np.iinfo(np.int32).max
 
 
-class RecurrentEstimator(BaseEstimator):
+# Arguments of the network that are parameters of the estimators under the same name.
+ARCHITECTURE = (
+    "cell",
+    "hidden_size",
+    "num_layers",
+    "bidirectional",
+    "dropout",
+    "recurrent_dropout",
+    "residual",
+    "layer_norm",
+    "forget_bias",
+    "retention_steps",
+    "embedding_size",
+    "tbptt_steps",
+    "pooling",
+    "num_heads",
+)
+# Windows computed at a time within a step. Pieces of 32 allow two threads at the usual 64; from 64 units on they cost
+# nothing, below they cost a tenth.
+MICRO_BATCH, MICRO_BATCH_WIDE, WIDE = 64, 32, 64
+# Windows scored in one call: fastest on a CPU.
+PREDICT_WINDOWS = 256
+
+
+class RecurrentEstimator(InsightMixin, BaseEstimator):
     """Base of the estimators around a recurrent network; their docstrings describe the parameters."""
 
     module_: RecurrentNet
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_channels": [Interval(Integral, 1, None, closed="left")],
-        "cell": [StrOptions({"lstm", "gru", "rnn"})],
+        "categorical_channels": ["array-like", None],
+        "embedding_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "cell": [StrOptions({"lstm", "gru", "rnn", "peephole"})],
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
         "num_layers": [Interval(Integral, 1, None, closed="left")],
         "bidirectional": ["boolean"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
+        "residual": ["boolean"],
+        "layer_norm": ["boolean"],
+        "forget_bias": [Real, None],
+        "retention_steps": [Interval(Real, 0, None, closed="neither"), None],
+        "pooling": [StrOptions({"last", "mean", "max", "additive", "luong", "multihead"})],
+        "num_heads": [Interval(Integral, 1, None, closed="left")],
+        "attention_entropy": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "min_steps": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "min_batches": [Interval(Integral, 1, None, closed="left")],
+        "micro_batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
         "lr": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "schedule": [StrOptions({"cosine", "constant"})],
+        "schedule": [StrOptions(set(SCHEDULE_NAMES))],
         "warmup_fraction": [Interval(Real, 0, 1, closed="left")],
+        "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
+        "augmentation": [Augmentation, None],
         "early_stopping": ["boolean"],
+        "scoring": [str, callable],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "checkpoint": [str, PathLike, None],
         "device": [str],
-        "precision": [StrOptions(set(DTYPES))],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "n_jobs": [Interval(Integral, None, -1, closed="right"), Interval(Integral, 1, None, closed="left"), None],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -61,36 +110,61 @@ class RecurrentEstimator(BaseEstimator):
         self.__dict__.pop("optimizer_state_", None)  # it belongs to the last network
         self._generator = torch.Generator().manual_seed(int(rng.randint(SEEDS)))
         if not self._goes_on():
-            self.module_ = RecurrentNet(
-                self.n_channels_,
-                n_outputs,
-                cell=self.cell,
-                hidden_size=self.hidden_size,
-                num_layers=self.num_layers,
-                bidirectional=self.bidirectional,
-                dropout=self.dropout,
-            )
+            arguments = {name: getattr(self, name) for name in ARCHITECTURE}
+            self.module_ = RecurrentNet(self.n_channels_, n_outputs, categories=self._code_counts(), **arguments)
             self.module_.initialize(self._generator)
             self.history_: list[dict[str, float]] = []
-        self.module_ = self.module_.to(device, DTYPES[self.precision])
+        self.module_ = self.module_.to(device, weight_dtype(self.precision))
 
-    def _run(self, batches: Batches, watched: Batches | None) -> Self:
+    def _train(self, batches: Batches, watched: Batches | None, monitor: Any = None) -> Self:
         """Train the network and record what training said."""
-        history = fit_loop(self.module_, batches, cross_entropy, self._recipe(), self._generator, validation=watched)
-        return self._record(history)
+        if self.checkpoint is not None and not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"A checkpoint can only be gone on from by the same training, but random_state={self.random_state!r} "
+                "draws another one each time. Set random_state to an int."
+            )
+        trainer = Trainer(
+            self.module_,
+            batches,
+            cross_entropy,
+            self._recipe(),
+            self._generator,
+            validation=watched,
+            monitor=monitor,
+            augment=self._augment(),
+            checkpoint=self.checkpoint,
+        )
+        return self._record(trainer.fit_loop())
 
-    def _pass_once(self, batches: Batches) -> float:
+    def _pass_once(self, batches: Batches) -> Self:
         """Train for one epoch with the optimizer as the last call of `partial_fit` left it."""
         recipe = self._recipe(schedule="constant")
-        optimizer = make_optimizer(self._on_device(), recipe)
+        trainer = Trainer(self._on_device(), batches, cross_entropy, recipe, self._generator, augment=self._augment())
         if hasattr(self, "optimizer_state_"):
-            kept = map_leaves(self.optimizer_state_, np.ndarray, torch.from_numpy)
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": kept})
-            refuse_other_shapes(optimizer)
-        loss = run_epoch(self.module_, batches, cross_entropy, recipe, self._generator, optimizer)
-        state = optimizer.state_dict()["state"]
+            self._load_moments(trainer.optimizer)
+        with trainer.workers:
+            loss = trainer.run_epoch()
+        state = trainer.optimizer.state_dict()["state"]
         self.optimizer_state_: Any = map_leaves(state, torch.Tensor, lambda t: t.cpu().numpy().copy())
-        return loss
+        return self._record([{"epoch": 1.0, "train_loss": loss}])
+
+    def _load_moments(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give the optimizer back what it kept for each weight in the last call of `partial_fit`."""
+        try:
+            load_state(optimizer, map_leaves(self.optimizer_state_, np.ndarray, torch.from_numpy))
+        except ValueError:
+            raise ValueError(
+                "optimizer_state_ is not of this network and optimizer. Fit anew, or delete the attribute."
+            ) from None
+
+    def _augment(self) -> Any:
+        """Return what changes a batch in training, or None; channels of codes are told to it."""
+        if self.augmentation is None:
+            return None
+        numeric = torch.ones(self.n_channels_, dtype=torch.bool)
+        numeric[list(self._code_channels())] = False
+        self.augmentation.check()
+        return partial(self.augmentation, numeric=numeric)
 
     def _hold_out(self, y: np.ndarray, weight: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
         """Return the numbers of windows to train on and to hold out, each class in both."""
@@ -117,35 +191,100 @@ class RecurrentEstimator(BaseEstimator):
         self.n_iter_ = len(self.history_)
         return self
 
-    def _check_windows(self, X: Any) -> Any:
-        """Check windows that come after `fit`."""
+    def _check_windows(self, X: Any, lengths: Any = None, *, any_length: bool = False) -> CheckedWindows:
+        """Check windows that come after `fit`; with `any_length`, 3-D ones need not be as long as those in `fit`."""
         if not isinstance(X, LogWindows):
-            return check_windows(self, X, reset=False, dtype=self._numpy_dtype())
-        if X.shape[1:] != (self.n_timesteps_, self.n_channels_):
+            if any_length and np.ndim(X) == 3 and np.shape(X)[2] == self.n_channels_:
+                values = np.array(X, dtype=self._numpy_dtype(), order="C")
+                windows = CheckedWindows(assert_all_finite(values), end_windows(values, lengths))
+            else:
+                windows, _ = check_windows(self, X, reset=False, dtype=self._numpy_dtype(), lengths=lengths)
+            return self._code(windows)
+        if X.shape[1:] != (self.n_timesteps_, self.n_channels_) and not any_length:
             raise ValueError(
                 f"Windows of {X.shape[1]} steps and {X.shape[2]} channels came, but the model was fitted on "
                 f"{self.n_timesteps_} steps and {self.n_channels_} channels. Cut windows of that size."
             )
-        return refuse_unusable(X)
+        return self._code(CheckedWindows(refuse_unusable(X)))
+
+    def _code_channels(self) -> tuple[int, ...]:
+        """Return the positions of the categorical channels."""
+        if self.categorical_channels is None:
+            return ()
+        channels = tuple(int(channel) for channel in self.categorical_channels)
+        if len(set(channels)) < len(channels) or not set(channels) <= set(range(self.n_channels_)):
+            raise ValueError(
+                f"categorical_channels={self.categorical_channels!r} must be different positions from 0 to "
+                f"{self.n_channels_ - 1}: the windows have {self.n_channels_} channels."
+            )
+        return channels
+
+    def _code_counts(self) -> tuple[tuple[int, int], ...]:
+        """Return each categorical channel with the number of its codes, the unknown one counted."""
+        codes = zip(self._code_channels(), self.categories_, strict=True)
+        return tuple((channel, len(known) + 1) for channel, known in codes)
+
+    def _learn_codes(self, windows: CheckedWindows, reset: bool) -> CheckedWindows:
+        """Learn the codes of the categorical channels, and return windows with the numbers of the codes in them."""
+        if reset:
+            values = getattr(windows.values, "values", windows.values)
+            if windows.lengths is not None:
+                values = values[np.arange(values.shape[1]) < windows.lengths[:, None]]
+            self.categories_ = [np.unique(values[..., channel]) for channel in self._code_channels()]
+        return self._code(windows)
+
+    def _code(self, windows: CheckedWindows) -> CheckedWindows:
+        """Put the numbers of codes in place of the codes; zero is unknown."""
+        if not self.categories_:
+            return windows
+        if isinstance(windows.values, LogWindows):
+            values = self._code_values(windows.values.values.copy())
+            return windows._replace(values=windows.values.replace_values(values))
+        return windows._replace(values=self._code_values(windows.values))
+
+    def _code_values(self, values: np.ndarray) -> np.ndarray:
+        for channel, known in zip(self._code_channels(), self.categories_, strict=True):
+            number = np.minimum(np.searchsorted(known, values[..., channel]), len(known) - 1)
+            values[..., channel] = np.where(known[number] == values[..., channel], number + 1, 0)
+        return values
 
     def _goes_on(self) -> bool:
         return self.warm_start and hasattr(self, "module_")
 
     def _recipe(self, **changes: Any) -> Recipe:
-        names = Recipe.__dataclass_fields__
-        return Recipe(**{name: getattr(self, name) for name in names} | changes)
+        names = set(Recipe.__dataclass_fields__)
+        resolved = {"n_jobs": count_threads(self.n_jobs), "micro_batch_size": self._micro_batch_size()}
+        return Recipe(**{name: getattr(self, name) for name in names - set(resolved)} | resolved | changes)
+
+    def _micro_batch_size(self) -> int:
+        if self.micro_batch_size == "auto":
+            return MICRO_BATCH_WIDE if self.hidden_size >= WIDE else MICRO_BATCH
+        return int(self.micro_batch_size)
 
     def _numpy_dtype(self) -> str:
-        return self.precision  # the names are NumPy's too
+        return str(weight_dtype(self.precision)).removeprefix("torch.")
 
     def _on_device(self) -> RecurrentNet:
         """Return the network on the device and with the numbers that `device` and `precision` name now."""
         with torch.inference_mode(False):  # weights that are moved while scoring could never be trained again
-            self.module_ = self.module_.to(resolve_device(self.device), DTYPES[self.precision])
+            self.module_ = self.module_.to(resolve_device(self.device), weight_dtype(self.precision))
         return self.module_
 
-    def _gather(self, windows: np.ndarray | LogWindows) -> WindowGather:
-        return WindowGather(windows, resolve_device(self.device), DTYPES[self.precision])
+    def _gather(self, windows: CheckedWindows) -> WindowGather:
+        return WindowGather(windows.values, resolve_device(self.device), weight_dtype(self.precision))
+
+    def _outputs(self, windows: CheckedWindows) -> torch.Tensor:
+        """Return the network's output for each window; an accelerator takes no threads."""
+        module, gather = self._on_device(), self._gather(windows)
+        lengths = None if windows.lengths is None else torch.from_numpy(windows.lengths)
+        device = gather.values.device
+
+        def score(items: torch.Tensor) -> torch.Tensor:
+            with torch.inference_mode(), autocast(self.precision, device):
+                return module(gather(items.to(device)), lengths=None if lengths is None else lengths[items])
+
+        with Workers(count_threads(self.n_jobs) if device.type == "cpu" else 1) as workers:
+            return torch.cat(workers.map(score, torch.arange(gather.n_items).split(PREDICT_WINDOWS)))
 
     def _tensor(self, X: np.ndarray) -> torch.Tensor:
         copy = np.array(X, dtype=self._numpy_dtype(), order="C")  # torch warns on memory that is not writable
@@ -190,13 +329,6 @@ def refuse_unusable(windows: LogWindows) -> LogWindows:
     if not np.isfinite(windows.values).all():
         raise ValueError("The log behind X contains NaN or infinity. Fill these values, or drop their rows.")
     return windows
-
-
-def refuse_other_shapes(optimizer: torch.optim.Optimizer) -> None:
-    """Refuse moments of another network: the fused optimizer would write over memory that is not its own."""
-    for weight, state in optimizer.state.items():
-        if not state["exp_avg"].shape == state["exp_avg_sq"].shape == weight.shape:
-            raise ValueError("optimizer_state_ is not of this network. Fit anew, or delete the attribute.")
 
 
 def weigh_classes(y: np.ndarray, weight: np.ndarray, class_weight: Any) -> np.ndarray:

@@ -160,6 +160,27 @@ class LogWindows:
         chosen.ends = self.ends[np.asarray(items)]
         return chosen
 
+    def replace_values(self, values: np.ndarray) -> LogWindows:
+        """Return the same windows of another log.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows, n_channels)
+            A log of as many rows.
+
+        Returns
+        -------
+        LogWindows
+            Its windows.
+        """
+        if len(values) != len(self.values):
+            raise ValueError(
+                f"A log of {len(values)} rows came in place of one of {len(self.values)}. Pass as many rows."
+            )
+        other = LogWindows.from_stretches(values, self.starts, self.window_size)
+        other.ends = self.ends
+        return other
+
     def to_rows(self, scores: npt.ArrayLike) -> np.ndarray:
         """Put one score per window back on the rows of the log.
 

@@ -1,5 +1,6 @@
 """The training loop is the plain one, and every row of a log is trained on once an epoch."""
 
+import itertools
 import math
 import threading
 
@@ -8,19 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from eventlstm.batches import Batch, ChunkBatches, WindowBatches, WindowGather, auto_batch_size, count_chunks
+from eventlstm.batches import ChunkBatches, WindowBatches, WindowGather
 from eventlstm.losses import cross_entropy
 from eventlstm.networks import RecurrentNet
-from eventlstm.training import (
-    AUTO_EPOCHS,
-    Recipe,
-    evaluate,
-    fit_loop,
-    one_thread,
-    resolve_device,
-    run_epoch,
-)
-from eventlstm.windows import LogWindows
+from eventlstm.threads import StoppedError, one_of_many, stoppable
+from eventlstm.training import AUTO_EPOCHS, Recipe, Trainer
 
 N_CHANNELS, N_STEPS = 2, 6
 CPU = torch.device("cpu")
@@ -50,18 +43,26 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def network(seed=0):
-    net = RecurrentNet(N_CHANNELS, 2, hidden_size=4)
+def network(seed=0, dtype=torch.float64, **architecture):
+    net = RecurrentNet(N_CHANNELS, 2, **{"hidden_size": 4, **architecture})
     net.initialize(seeded(seed))
-    return net.double()
+    return net.to(dtype)
 
 
-def window_batches(n_windows=20, batch_size=8, flip=False):
+def window_batches(n_windows=20, batch_size=8, flip=False, dtype=torch.float64):
     """Return windows that are labelled by the sign of their last step; `flip` turns the labels round."""
     x = np.random.default_rng(0).normal(size=(n_windows, N_STEPS, N_CHANNELS))
     target = (x[:, -1, 0] > 0).astype(np.int64)
-    gather = WindowGather(x, CPU, torch.float64)
+    gather = WindowGather(x, CPU, dtype)
     return WindowBatches(gather, 1 - target if flip else target, np.ones(n_windows), batch_size)
+
+
+def fit_loop(net, batches, loss, plan, generator, **more):
+    return Trainer(net, batches, loss, plan, generator, **more).fit_loop()
+
+
+def evaluate(net, batches, **changes):
+    return Trainer(net, batches, cross_entropy, recipe(**changes), seeded()).evaluate(batches)
 
 
 def weights_of(net):
@@ -72,12 +73,11 @@ class CountedLoss:
     """Cross-entropy that does something in place of its n-th call."""
 
     def __init__(self, n, act):
-        self.n_left = n
+        self.left = itertools.count(n - 1, -1)  # which threads may ask at once
         self.act = act
 
     def __call__(self, logits, target):
-        self.n_left -= 1
-        return self.act(logits) if self.n_left == 0 else cross_entropy(logits, target)
+        return self.act(logits) if next(self.left) == 0 else cross_entropy(logits, target)
 
 
 def interrupt(logits):
@@ -120,25 +120,6 @@ def test_gradients_are_clipped_only_where_a_norm_is_given():
     assert not torch.allclose(weights_of(clipped), weights_of(free))
 
 
-def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero_along_half_a_cosine():
-    plan = recipe(schedule="cosine", warmup_fraction=0.25)
-    assert [plan.lr_factor(p) for p in (0.0, 0.125, 0.25)] == pytest.approx([0.0, 0.5, 1.0])
-    assert plan.lr_factor(0.625) == pytest.approx(0.5)
-    assert plan.lr_factor(1.0) == pytest.approx(0.0)
-    factors = [plan.lr_factor(p) for p in np.linspace(0, 1, 101)]
-    assert np.argmax(factors) == 25
-    assert (np.diff(factors[:26]) > 0).all()
-    assert (np.diff(factors[25:]) < 0).all()
-
-
-def test_the_learning_rate_begins_at_its_peak_without_a_warm_up():
-    assert recipe(warmup_fraction=0.0).lr_factor(0.0) == 1.0
-
-
-def test_a_constant_learning_rate_is_constant():
-    assert {recipe(schedule="constant").lr_factor(p) for p in np.linspace(0, 1, 11)} == {1.0}
-
-
 @pytest.mark.parametrize("max_epochs", [1, 7])
 def test_a_number_of_epochs_is_trained_exactly(max_epochs):
     assert (
@@ -166,7 +147,7 @@ def test_early_stopping_ends_on_the_best_epoch_s_weights():
     once_plan = recipe(schedule="constant", max_epochs=best + 1)
     fit_loop(once, window_batches(), cross_entropy, once_plan, seeded())
     assert torch.equal(weights_of(stopped), weights_of(once))
-    assert evaluate(stopped, wrong, cross_entropy) == min(valid)
+    assert evaluate(stopped, wrong) == min(valid)
 
 
 def test_a_fall_of_less_than_tol_does_not_keep_training_going_but_its_weights_are_kept():
@@ -175,7 +156,7 @@ def test_a_fall_of_less_than_tol_does_not_keep_training_going_but_its_weights_ar
     valid = [r["valid_loss"] for r in fit_loop(net, same, cross_entropy, plan, seeded(), validation=same)]
     assert len(valid) == 1 + plan.n_iter_no_change
     assert valid == sorted(valid, reverse=True)
-    assert evaluate(net, same, cross_entropy) == valid[-1]
+    assert evaluate(net, same) == valid[-1]
 
 
 def test_a_validation_set_without_early_stopping_is_recorded_and_changes_nothing():
@@ -206,7 +187,7 @@ def test_an_interrupt_under_early_stopping_goes_back_to_the_best_epoch():
         history = fit_loop(net, window_batches(), late, plan, seeded(), validation=wrong)
     valid = [record["valid_loss"] for record in history]
     assert np.argmin(valid) < 19
-    assert evaluate(net, wrong, cross_entropy) == min(valid)
+    assert evaluate(net, wrong) == min(valid)
 
 
 def test_a_loss_that_is_no_number_is_an_error_that_names_epoch_and_learning_rate():
@@ -217,199 +198,11 @@ def test_a_loss_that_is_no_number_is_an_error_that_names_epoch_and_learning_rate
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_items_whatever_the_batches():
     net = network()
-    still = torch.optim.SGD(net.parameters(), lr=0.0)
-    plan = recipe(lr=1e-300)
+    still = recipe(lr=1e-300)
     losses = [
-        run_epoch(net, window_batches(batch_size=size), cross_entropy, plan, seeded(), still) for size in (3, 8, 20)
+        Trainer(net, window_batches(batch_size=size), cross_entropy, still, seeded()).run_epoch() for size in (3, 8, 20)
     ]
-    assert losses == pytest.approx([evaluate(net, window_batches(), cross_entropy)] * 3, rel=1e-9)
-
-
-def test_one_thread_gives_the_callers_threads_back():
-    with threads(3):
-        with one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 3
-
-
-def test_one_thread_gives_the_callers_threads_back_after_an_error():
-    with threads(3):
-        with pytest.raises(RuntimeError, match="inside"), one_thread():
-            raise RuntimeError("inside")
-        assert torch.get_num_threads() == 3
-
-
-def test_one_thread_inside_another_does_not_end_it():
-    with threads(3):
-        with one_thread():
-            with one_thread():
-                pass
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 3
-
-
-def test_one_thread_holds_while_another_comes_and_goes():
-    seen = {}
-    first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
-
-    def first():
-        with one_thread():
-            first_in.set()
-            assert second_in.wait(timeout=60)
-        seen["first, after"] = torch.get_num_threads()
-        first_out.set()
-
-    def second():
-        assert first_in.wait(timeout=60)
-        with one_thread():
-            second_in.set()
-            assert first_out.wait(timeout=60)
-            seen["second, inside"] = torch.get_num_threads()
-        seen["second, after"] = torch.get_num_threads()
-
-    with threads(3):
-        in_threads(first, second)
-        in_threads(lambda: seen.update({"a new thread": torch.get_num_threads()}))
-        assert torch.get_num_threads() == 3
-    assert seen == {"first, after": 3, "second, inside": 1, "second, after": 3, "a new thread": 3}
-
-
-class threads:  # noqa: N801 - reads as a verb in "with threads(3)"
-    """Set torch's threads, and set them back."""
-
-    def __init__(self, n):
-        self.n = n
-
-    def __enter__(self):
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(self.n)
-
-    def __exit__(self, *error):
-        torch.set_num_threads(self.before)
-
-
-def in_threads(*functions):
-    started = [threading.Thread(target=function) for function in functions]
-    for thread in started:
-        thread.start()
-    for thread in started:
-        thread.join(timeout=120)
-
-
-LENGTHS = (23, 1, 7, 40)
-STARTS = np.cumsum((0, *LENGTHS[:-1]))
-STRETCH = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
-
-
-def chunk_batches(burn_in=5, stride=8, batch_size=3):
-    """Return chunks of a log whose values are the numbers of the rows, and whose labels say the row's stretch."""
-    n_rows = sum(LENGTHS)
-    values = torch.arange(n_rows, dtype=torch.float64)[:, None]
-    return ChunkBatches(values, STARTS, STRETCH, np.ones(n_rows), burn_in=burn_in, stride=stride, batch_size=batch_size)
-
-
-def drawn(seed):
-    """Return the generator of an epoch; without one, chunks are cut from the first row on, as for validation."""
-    return None if seed is None else seeded(seed)
-
-
-def rows_of(batch):
-    return batch.x[..., 0].long().numpy()  # (batch, burn_in + stride)
-
-
-each_seed = pytest.mark.parametrize("seed", [None, 0, 1, 2, 3])
-each_cut = pytest.mark.parametrize(("burn_in", "stride"), [(5, 8), (0, 1), (30, 64), (1, 3)])
-
-
-@each_seed
-@each_cut
-def test_every_row_is_labelled_once_an_epoch(seed, burn_in, stride):
-    labelled = np.zeros(sum(LENGTHS), dtype=int)
-    for batch in chunk_batches(burn_in, stride).epoch(drawn(seed)):
-        rows = rows_of(batch)[:, burn_in:]
-        assert batch.target.shape == batch.weight.shape == rows.shape
-        assert np.array_equal(batch.target.numpy(), STRETCH[rows])
-        np.add.at(labelled, rows[batch.weight.numpy() > 0], 1)
-    assert (labelled == 1).all()
-
-
-@each_seed
-@each_cut
-def test_chunks_never_cross_from_one_stretch_to_another(seed, burn_in, stride):
-    for batch in chunk_batches(burn_in, stride).epoch(drawn(seed)):
-        of_row = STRETCH[rows_of(batch)]
-        assert (of_row == of_row[:, :1]).all()
-
-
-@each_seed
-def test_rows_before_a_stretch_are_copies_of_its_first_and_others_follow_each_other(seed):
-    burn_in = 5
-    for batch in chunk_batches(burn_in).epoch(drawn(seed)):
-        for rows, weight in zip(rows_of(batch), batch.weight.numpy(), strict=True):
-            known = burn_in + np.argmax(weight > 0)
-            in_place = rows[known] - known + np.arange(len(rows))
-            first = STARTS[STRETCH[rows[0]]]
-            last = first + LENGTHS[STRETCH[rows[0]]] - 1
-            assert np.array_equal(rows, np.clip(in_place, first, last))
-            assert np.array_equal(weight > 0, (rows == in_place)[burn_in:])
-
-
-def test_where_chunks_begin_is_drawn_anew_every_epoch():
-    generator, batches = seeded(), chunk_batches()
-    cuts = [sorted(tuple(rows) for batch in batches.epoch(generator) for rows in rows_of(batch)) for _ in range(2)]
-    assert cuts[0] != cuts[1]
-
-
-@each_seed
-def test_the_mean_weight_of_an_epoch_s_items_is_one_however_short_the_stretches(seed):
-    weights = [batch.weight.flatten() for batch in chunk_batches(stride=64).epoch(drawn(seed))]
-    assert torch.cat(weights).mean() == pytest.approx(1.0)
-
-
-def test_chunks_are_counted_as_they_are_cut():
-    batches = chunk_batches(batch_size=1)
-    assert batches.n_batches == count_chunks(STARTS, sum(LENGTHS), 8) == sum(1 for _ in batches.epoch(None)) == 10
-
-
-def test_every_window_comes_once_an_epoch_in_an_order_drawn_anew():
-    x = np.arange(20.0)[:, None, None]
-    batches = WindowBatches(WindowGather(x, CPU, torch.float64), np.arange(20), np.ones(20), 6)
-    generator = seeded()
-    first, second = ([item for batch in batches.epoch(generator) for item in batch.target.tolist()] for _ in range(2))
-    assert sorted(first) == sorted(second) == list(range(20))
-    assert first != second
-    assert batches.n_batches == 4
-
-
-def test_one_batch_of_all_windows_keeps_their_order():
-    batches = window_batches(batch_size=20)
-    (batch,) = batches.epoch(seeded())
-    assert torch.equal(batch.x, batches.gather.values)
-
-
-@pytest.mark.parametrize("pad", [True, False])
-@pytest.mark.parametrize("stride", [1, 3])
-def test_windows_gathered_from_a_log_are_those_of_its_array(pad, stride):
-    values = np.random.default_rng(0).normal(size=(sum(LENGTHS), 2))
-    windows = LogWindows.from_stretches(values, STARTS, 6, stride=stride, pad=pad)
-    gather = WindowGather(windows, CPU, torch.float32)
-    items = torch.randperm(len(windows), generator=seeded())
-    assert np.array_equal(gather(items).numpy(), windows[items.numpy()].astype(np.float32))
-
-
-def test_a_log_that_cannot_be_written_to_is_trained_on_without_a_warning():
-    values = np.zeros((30, 1))
-    values.flags.writeable = False
-    gather = WindowGather(LogWindows(values, 4), CPU, torch.float64)
-    assert gather(torch.arange(2)).shape == (2, 4, 1)
-
-
-@pytest.mark.parametrize(
-    ("n_items", "expected"),
-    [(10, 1), (100, 2), (3200, 64), (10**6, 64)],
-)
-def test_batches_of_auto_size_leave_an_epoch_enough_steps(n_items, expected):
-    assert auto_batch_size(n_items, largest=64, min_batches=50) == expected
+    assert losses == pytest.approx([evaluate(net, window_batches())] * 3, rel=1e-9)
 
 
 def test_a_batch_weighs_its_items():
@@ -419,17 +212,205 @@ def test_a_batch_weighs_its_items():
     heavy_first[0] = 20.0
     batches.weight = heavy_first
     alone = cross_entropy(net(batch.x[:1]), batch.target[:1]).item()
-    assert evaluate(net, batches, cross_entropy) == pytest.approx(alone)
-    assert isinstance(batch, Batch)
+    assert evaluate(net, batches) == pytest.approx(alone)
 
 
-def test_auto_is_an_accelerator_where_there_is_one_and_else_the_cpu():
-    found = resolve_device("auto")
-    assert (found.type != "cpu") == torch.accelerator.is_available()
-    assert resolve_device("cpu") == CPU
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("micro_batch_size", [3, 8, 40])
+def test_the_number_of_threads_changes_no_bit(precision, cell, micro_batch_size):
+    trained = []
+    for n_jobs in (1, 2):
+        net = network(dtype=torch.float32, cell=cell, dropout=0.3)
+        batches = window_batches(45, batch_size=24, dtype=torch.float32)
+        plan = recipe(micro_batch_size=micro_batch_size, precision=precision, n_jobs=n_jobs, max_epochs=3)
+        history = fit_loop(net, batches, cross_entropy, plan, seeded(), validation=batches)
+        trained.append((weights_of(net), history))
+    assert torch.equal(trained[0][0], trained[1][0])
+    assert trained[0][1] == trained[1][1]
 
 
-@pytest.mark.parametrize("device", ["banana", "cuda:99"])
-def test_a_device_that_is_not_there_is_refused_with_those_that_are(device):
-    with pytest.raises(ValueError, match=f"device='{device}' cannot be used here .*Pass 'auto' or 'cpu'"):
-        resolve_device(device)
+@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("micro_batch_size", [1, 3, 7])
+def test_the_gradient_of_a_batch_is_that_of_its_pieces_added_up(n_jobs, micro_batch_size):
+    whole, pieces = network(), network()
+    whole_plan = recipe(micro_batch_size=20)
+    plan = recipe(micro_batch_size=micro_batch_size, n_jobs=n_jobs)
+    weights = np.random.default_rng(1).random(20)
+    histories = []
+    for net, its_plan in ((whole, whole_plan), (pieces, plan)):
+        batches = window_batches(batch_size=20)
+        batches.weight = torch.as_tensor(weights)
+        histories.append(fit_loop(net, batches, cross_entropy, its_plan, seeded(), validation=batches))
+    torch.testing.assert_close(weights_of(whole), weights_of(pieces), atol=1e-12, rtol=1e-9)
+    for one, other in zip(*histories, strict=True):
+        assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_the_gradient_of_chunks_is_that_of_their_pieces_too():
+    values = torch.as_tensor(np.random.default_rng(0).normal(size=(60, N_CHANNELS)))
+    target = (values[:, 0] > 0).long().numpy()
+    trained = []
+    for rows in (20, 3):
+        batches = ChunkBatches(values, np.array([0, 25]), target, np.ones(60), burn_in=4, stride=6, batch_size=20)
+        trained.append(network())
+        fit_loop(trained[-1], batches, cross_entropy, recipe(micro_batch_size=rows, max_epochs=1), seeded())
+    torch.testing.assert_close(*map(weights_of, trained), atol=1e-12, rtol=1e-9)
+
+
+class PricedBatches(WindowBatches):
+    """Windows whose network pays for the size of its logits."""
+
+    def forward(self, module, batch, generator):
+        logits, _ = super().forward(module, batch, generator)
+        return logits, None if generator is None else (logits**2).mean()
+
+
+@pytest.mark.parametrize("micro_batch_size", [20, 6])
+def test_a_price_is_part_of_the_loss_of_training_by_the_share_of_rows(micro_batch_size):
+    plain = window_batches(batch_size=20)
+    priced = PricedBatches(plain.gather, plain.target, plain.weight, 20)
+    net = network()
+    price = (net(plain.gather.values) ** 2).mean().item()
+    still = recipe(lr=1e-300, micro_batch_size=micro_batch_size)
+    assert Trainer(net, priced, cross_entropy, still, seeded()).run_epoch() == pytest.approx(
+        evaluate(net, plain) + price, rel=1e-9
+    )
+    assert evaluate(net, priced) == pytest.approx(evaluate(net, plain), rel=1e-12)
+
+
+@pytest.mark.parametrize("micro_batch_size", [20, 6])
+def test_a_mixture_s_loss_is_that_of_both_labels_by_their_shares(micro_batch_size):
+    net, batches = network(), window_batches(batch_size=20)
+    partner = torch.arange(20).flip(0)
+    batches.weight = torch.rand(20, dtype=torch.float64, generator=seeded())
+
+    def mix(batch, generator):
+        return batch._replace(mix=(torch.tensor(0.3), batch.target[partner], batch.weight[partner]))
+
+    still = recipe(lr=1e-300, micro_batch_size=micro_batch_size)
+    value = Trainer(net, batches, cross_entropy, still, seeded(), augment=mix).run_epoch()
+    own, other = (
+        (cross_entropy(net(batches.gather.values), batches.target[of]) * batches.weight[of]).mean().item()
+        for of in (torch.arange(20), partner)
+    )
+    assert value == pytest.approx(0.3 * own + 0.7 * other, rel=1e-6)
+
+
+def test_batches_are_augmented_whole_in_training_alone():
+    sizes, batches = [], window_batches()
+
+    def count(batch, generator):
+        sizes.append(len(batch.x))
+        return batch._replace(x=batch.x + torch.randn(batch.x.shape, dtype=torch.float64, generator=generator))
+
+    plan = recipe(max_epochs=2, micro_batch_size=3, n_jobs=2)
+    noisy, again, plain = network(), network(), network()
+    fit_loop(noisy, batches, cross_entropy, plan, seeded(), augment=count, validation=window_batches())
+    assert sizes == [8, 8, 4] * 2
+    fit_loop(again, batches, cross_entropy, plan, seeded(), augment=count)
+    fit_loop(plain, batches, cross_entropy, plan, seeded())
+    assert torch.equal(weights_of(noisy), weights_of(again))
+    assert not torch.allclose(weights_of(noisy), weights_of(plain))
+
+
+def test_early_stopping_ends_on_the_weights_of_the_highest_score():
+    scores = iter([0.1, 0.5, 0.4, 0.6, 0.6, 0.2, 0.3])
+    plan = recipe(max_epochs=30, early_stopping=True, n_iter_no_change=3, schedule="constant")
+    stopped, once = network(), network()
+    history = fit_loop(
+        stopped,
+        window_batches(),
+        cross_entropy,
+        plan,
+        seeded(),
+        validation=window_batches(),
+        monitor=lambda: next(scores),
+    )
+    assert [record["valid_score"] for record in history] == [0.1, 0.5, 0.4, 0.6, 0.6, 0.2, 0.3]
+    assert set(history[0]) == {"epoch", "train_loss", "valid_loss", "valid_score"}
+    fit_loop(once, window_batches(), cross_entropy, recipe(max_epochs=4, schedule="constant"), seeded())
+    assert torch.equal(weights_of(stopped), weights_of(once))
+
+
+def rates(plan, **more):
+    """Return the learning rate of the last step of each epoch."""
+    seen = []
+    trainer = Trainer(network(), window_batches(), cross_entropy, plan, seeded(), **more)
+    trainer.optimizer.register_step_post_hook(lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"]))
+    trainer.fit_loop()
+    return seen[2::3]
+
+
+def test_the_learning_rate_falls_to_a_tenth_where_the_score_stands_still():
+    scores = iter([0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3])
+    plan = recipe(max_epochs=8, schedule="plateau", warmup_fraction=0.0, n_iter_no_change=4, lr=1.0)
+    expected = [1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01]
+    assert rates(plan, monitor=lambda: next(scores)) == pytest.approx(expected)
+
+
+def test_a_plateau_is_seen_in_the_training_loss_where_nothing_is_held_out():
+    plan = recipe(max_epochs=5, schedule="plateau", warmup_fraction=0.0, n_iter_no_change=1, lr=1e-9)
+    assert rates(plan) == pytest.approx([1e-9, 1e-9, 1e-10, 1e-11, 1e-12])
+
+
+def test_the_loss_is_taken_in_the_type_of_the_weights_under_every_precision():
+    seen = set()
+
+    def watched(logits, target):
+        seen.add(logits.dtype)
+        return cross_entropy(logits, target)
+
+    net, batches = network(dtype=torch.float32), window_batches(dtype=torch.float32)
+    fit_loop(net, batches, watched, recipe(precision="bfloat16"), seeded(), validation=batches)
+    assert seen == {torch.float32}
+    assert {weight.dtype for weight in net.parameters()} == {torch.float32}
+
+
+def test_bfloat16_scores_and_trains_nearly_as_float32():
+    batches = window_batches(60, dtype=torch.float32)
+    nets = {}
+    for precision in ("float32", "bfloat16"):
+        nets[precision] = network(dtype=torch.float32)
+        fit_loop(nets[precision], batches, cross_entropy, recipe(precision=precision, max_epochs=3), seeded())
+    change = weights_of(nets["float32"]) - weights_of(network(dtype=torch.float32))
+    assert (weights_of(nets["float32"]) - weights_of(nets["bfloat16"])).norm() < 0.2 * change.norm()
+    exact, rounded = (evaluate(nets["float32"], batches, precision=p) for p in nets)
+    assert rounded == pytest.approx(exact, rel=0.02)
+    assert rounded != exact
+
+
+def test_an_interrupt_of_one_of_many_is_its_caller_s():
+    with one_of_many(), pytest.raises(KeyboardInterrupt, match=r"^$"):
+        fit_loop(network(), window_batches(), CountedLoss(5, interrupt), recipe(), seeded())
+
+
+def test_an_interrupt_between_pieces_is_one_of_the_whole_training():
+    plan = recipe(micro_batch_size=3, n_jobs=2)
+    with pytest.warns(UserWarning, match="Interrupted after 0 epochs"):
+        assert fit_loop(network(), window_batches(), CountedLoss(5, interrupt), plan, seeded()) == []
+
+
+def test_training_ends_at_its_next_step_once_it_is_told_to():
+    stop = threading.Event()
+    steps = CountedLoss(2, lambda logits: (stop.set(), logits.sum(dim=1))[1])
+    with stoppable(stop), pytest.raises(StoppedError, match=r"^$"):
+        fit_loop(network(), window_batches(), steps, recipe(), seeded())
+    assert next(steps.left) == -1
+
+
+def test_weights_that_are_held_still_stay_as_they_are():
+    net = network()
+    net.head.weight.requires_grad_(False)
+    before = net.head.weight.clone()
+    fit_loop(net, window_batches(), cross_entropy, recipe(micro_batch_size=3), seeded())
+    assert torch.equal(net.head.weight, before)
+    assert not torch.equal(weights_of(net), weights_of(network()))
+
+
+def test_a_weight_that_nothing_depends_on_is_left_alone_whatever_the_pieces():
+    for rows in (3, 20):
+        net = network()
+        net.unused = nn.Parameter(torch.ones(2, dtype=torch.float64))
+        fit_loop(net, window_batches(), cross_entropy, recipe(micro_batch_size=rows), seeded())
+        assert torch.equal(net.unused, torch.ones(2, dtype=torch.float64))

@@ -1,0 +1,66 @@
+"""Where and with which numbers a network computes: devices, precisions, generators."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+# The type of the weights under each precision: bfloat16 is for the products of a forward pass alone.
+PRECISIONS = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.float32,
+    "auto": torch.float32,
+}
+# Instructions that multiply in bfloat16, by torch's names: Intel and AMD, then ARM. Elsewhere it is emulated, slowly.
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+
+
+def resolve_device(device: Any) -> torch.device:
+    """Return the device of a name; "auto" is the first of cuda, mps and xpu that is there, else the cpu."""
+    if device != "auto":
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"device={device!r} cannot be used here ({reason}). Pass 'auto' or 'cpu'.") from None
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator if accelerator is not None else torch.device("cpu")
+
+
+def device_generator(generator: torch.Generator, device: torch.device) -> torch.Generator:
+    """Return a generator on `device`, seeded from `generator` unless it is there already."""
+    if generator.device.type == device.type:
+        return generator
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def weight_dtype(precision: str) -> torch.dtype:
+    """Return the type of the weights, the data and the loss."""
+    return PRECISIONS[precision]
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Compute in bfloat16 in here where `precision` says so; "auto" does where the device has instructions for it.
+
+    Weights keep float32 and are rounded at each use (Micikevicius et al., "Mixed precision training", 2018; Kalamkar
+    et al., "A study of bfloat16 for deep learning training", 2019: no scaling of the loss is needed).
+    """
+    if precision == "bfloat16" or (precision == "auto" and computes_in_bfloat16(device)):
+        # torch keeps rounded weights in one cache for all threads: theirs would share a graph. One use each needs none.
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+    return nullcontext()
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16; where torch cannot tell, it is taken to have none."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    ask = getattr(torch.cpu, "get_capabilities", None)  # older versions of torch have no public way to ask a processor
+    if device.type != "cpu" or ask is None:
+        return False
+    found = ask()
+    return any(found.get(name, False) for name in BFLOAT16_INSTRUCTIONS)
