@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .inputs import InputScaler
-from .log_index import RowIndex
+from .log_index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex
 
 # Share of rows with a short history from which on a log is called torn.
 TORN_ROWS = 0.5
@@ -92,6 +92,51 @@ def refuse_lost_index(X: Any, names: list[Any] | None) -> None:
         raise ValueError(f"{LOST_INDEX} fit saw the levels {names}. {KEEP_INDEX}")
 
 
+def find_categorical(X: Any, wanted: Any) -> tuple[int, ...]:
+    """Return the positions of the sensors that `categorical_channels` names, refusing text in them.
+
+    Raises
+    ------
+    ValueError
+        If a name or position is not one of `X`, comes twice, or the column holds no numbers.
+    """
+    if wanted is None:
+        return ()
+    names = list(getattr(X, "columns", ()))
+    values = X if names else np.asarray(X)
+    if values.ndim != 2:
+        return ()  # it is refused for that elsewhere
+    found = [_position(channel, names, values.shape[1]) for channel in wanted]
+    positions = tuple(position for position in found if position is not None)
+    if len(set(positions)) < len(found):
+        raise ValueError(
+            f"categorical_channels={list(wanted)!r} must be names or positions of sensors, each once. "
+            f"X has {values.shape[1]} sensors{f': {names}' * bool(names)}."
+        )
+    for position in positions:
+        _refuse_text_codes(values, position)
+    return positions
+
+
+def _position(channel: Any, names: list[Any], n_sensors: int) -> int | None:
+    if isinstance(channel, str):
+        return names.index(channel) if names.count(channel) == 1 else None
+    known = isinstance(channel, int | np.integer) and not isinstance(channel, bool) and 0 <= channel < n_sensors
+    return int(channel) if known else None
+
+
+def _refuse_text_codes(X: Any, position: int) -> None:
+    column = pd.DataFrame(X).iloc[:, position].infer_objects()
+    if not pd.api.types.is_numeric_dtype(column):
+        raise ValueError(
+            f"Column {column.name!r} of X, named in categorical_channels, is of type {column.dtype}, but codes are "
+            "numbers. Encode it by a step before the model that keeps the names and the index: "
+            "make_column_transformer((OrdinalEncoder(handle_unknown='use_encoded_value', unknown_value=-1), "
+            f"[{column.name!r}]), remainder='passthrough', verbose_feature_names_out=False)"
+            ".set_output(transform='pandas')."
+        )
+
+
 def warn_if_torn(index: RowIndex, starts: np.ndarray, window_size: int) -> None:
     """Warn when most rows have not the history that `window_size` says they need."""
     torn = _torn(index, starts, window_size)
@@ -113,18 +158,30 @@ def _torn(index: RowIndex, starts: np.ndarray, window_size: int) -> float:
     lost = _lost_neighbours(index)
     broken = lost if TORN_BREAKS[0] < lost.mean() < TORN_BREAKS[1] else np.zeros(len(lost), dtype=bool)
     broken[starts] = True
-    last_break = np.maximum.accumulate(np.where(broken, np.arange(len(broken)), 0))
-    return float(np.mean(np.arange(len(broken)) - last_break < window_size - 1))
+    lengths = np.diff(np.flatnonzero(broken), append=len(broken))
+    return float(np.minimum(lengths, window_size - 1).sum() / len(broken))
 
 
 def _lost_neighbours(index: RowIndex) -> np.ndarray:
     """Return whether the row before each row of its run is lost; without a regular step none is known to be."""
     lost = np.zeros(len(index.runs), dtype=bool)
-    same_run = np.append(False, np.diff(index.runs) == 0)
-    if not same_run.any():
+    regular = _regular_step(index)
+    if regular is None:
         return lost
-    steps = np.diff(index.times, prepend=index.times[:1])[same_run]
-    n_steps = steps / np.quantile(steps, USUAL_STEP, method="lower")
-    if np.mean(np.abs(n_steps - np.rint(n_steps)) < REGULAR_JITTER) > REGULAR_SHARE:
-        lost[same_run] = np.rint(n_steps) > 1
+    for begin in range(0, len(lost) - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
+        times, runs = (part[begin : begin + BLOCK_ROWS + 1] for part in (index.times, index.runs))
+        n_steps = np.rint(np.diff(times) / regular)
+        lost[begin + 1 : begin + len(times)] = (n_steps > 1) & (runs[1:] == runs[:-1])
     return lost
+
+
+def _regular_step(index: RowIndex) -> float | None:
+    """Return the step of a log whose rows are, but for lost ones, equally far apart."""
+    every = 1 + len(index.times) // MEDIAN_STEPS
+    same_run = index.runs[1::every] == index.runs[:-1:every]
+    steps = (index.times[1::every] - index.times[:-1:every])[same_run]
+    if not len(steps):
+        return None
+    usual = np.quantile(steps, USUAL_STEP, method="lower")
+    n_steps = steps / usual
+    return usual if np.mean(np.abs(n_steps - np.rint(n_steps)) < REGULAR_JITTER) > REGULAR_SHARE else None

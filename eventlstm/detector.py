@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import has_fit_parameter
 
@@ -24,11 +24,19 @@ from ._validation import (
     check_sample_weight,
     fit_context,
 )
-from .checked_log import Rows, refuse_lost_index, refuse_other_index, says_time, warn_if_torn
+from .checked_log import (
+    Rows,
+    find_categorical,
+    refuse_lost_index,
+    refuse_other_index,
+    says_time,
+    warn_if_torn,
+)
 from .classifier import LSTMClassifier
 from .inputs import InputScaler
 from .log_index import RowIndex, cut_stretches, longest_step, read_index
-from .members import make_members, pool, side_by_side
+from .members import as_input, make_members, side_by_side, tell_channels, tell_codes
+from .scoring import Ensemble
 from .windows import LogWindows, horizon_labels, is_event
 
 # The views that the members of an ensemble take in turn.
@@ -40,8 +48,6 @@ VIEWS: dict[str | None, tuple[str | None, ...]] = {
 }
 # Labelled rows in a chunk of stateful training, as a multiple of the rows of history before them: 32 + 64 by default.
 CHUNK_RATIO = 2
-# Flattened windows handed to a classifier of 2-D samples at a time.
-SCORE_BLOCK = 8192
 
 
 class EventClassifier(ClassifierMixin, BaseEstimator):
@@ -51,8 +57,9 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
     ----------
     estimator : estimator or None, default=None
         A classifier of windows; None is ``LSTMClassifier()``, which a search over ``estimator__hidden_size`` and the
-        like needs to be given. In mode "stateful" it must offer `fit_steps` and
-        `predict_proba_steps`, as ours do; in mode "windows" any scikit-learn classifier with `predict_proba` will do.
+        like needs to be given. In mode "stateful" it must offer `fit_steps` and `predict_proba_steps`, the latter also
+        for several stretches side by side, as ours do; in mode "windows" any scikit-learn classifier with
+        `predict_proba` will do.
     window_size : int, default=32
         Rows of history: the length of a window in mode "windows", the burn-in before the labelled rows of a chunk
         in mode "stateful". Early rows of a run are padded with copies of its first row.
@@ -76,6 +83,11 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         Largest absolute z-score of the level.
     spans : tuple of int, default=(10, 60, 300)
         Spans, in rows, of the moving averages in the relative view.
+    categorical_channels : list of str or int, or None, default=None
+        Sensors, by name or position, that hold codes (an operating mode, the kind of a valve) instead of
+        measurements. `inputs` hands them on as they are, after the other channels, and the members are told of them,
+        as `LSTMClassifier` needs to learn embeddings. Other classifiers get codes with ``inputs=None`` only. Text
+        wants an encoder before it, such as OrdinalEncoder.
     n_estimators : int, default=4
         Members whose log-odds are averaged; they differ in their seed and, with ``inputs="both"``, in what
         they see.
@@ -153,6 +165,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         "inputs": [StrOptions({"level", "relative", "both"}), None],
         "clip": [Interval(Real, 0, None, closed="neither")],
         "spans": [tuple, list],
+        "categorical_channels": ["array-like", None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "max_gap": [Interval(Real, 0, None, closed="neither"), str, pd.Timedelta, None],
         "n_jobs": [Interval(Integral, None, -1, closed="right"), Interval(Integral, 1, None, closed="left"), None],
@@ -172,6 +185,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         inputs: str | None = "both",
         clip: float = 3.0,
         spans: tuple[int, ...] = (10, 60, 300),
+        categorical_channels: Any = None,
         n_estimators: int = 4,
         max_gap: Any = "auto",
         n_jobs: int | None = None,
@@ -187,6 +201,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         self.inputs = inputs
         self.clip = clip
         self.spans = spans
+        self.categorical_channels = categorical_channels
         self.n_estimators = n_estimators
         self.max_gap = max_gap
         self.n_jobs = n_jobs
@@ -215,12 +230,16 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If the index is lost, unsorted or has duplicates, `y` is in another order than `X`, values are missing,
-            no run is as long as `window_size` (in mode "windows"), or the estimator does not fit the mode.
+            no run is as long as `window_size` (in mode "windows"), or the estimator does not fit the mode or takes no
+            `categorical_channels`.
         """
+        codes = find_categorical(X, self.categorical_channels)
         log = self._check_fit(X, y, sample_weight)
         members = self._make_members()
         train, held_out = self._hold_out(log, members[0])
-        self.scalers_ = [self._fit_scaler(view, train) for view in VIEWS[self.inputs]]
+        self.scalers_ = [self._fit_scaler(view, train, codes) for view in VIEWS[self.inputs]]
+        for member, scaler in zip(members, cycle(self.scalers_), strict=False):
+            tell_codes(member, scaler, codes)
         trained = [train.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
         watched = [held_out and held_out.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
         self.estimators_ = side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
@@ -246,9 +265,9 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         starts = cut_stretches(index, self._longest_step(index))
         warn_if_torn(index, starts, self.window_size)
         log = Rows(values, starts, index.runs[starts], None, None)
-        seen = [log.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
-        proba = side_by_side(self._score_member, self.n_jobs, self.estimators_, cycle(seen))
-        return pool(np.stack(proba))
+        ensemble = Ensemble(self.estimators_, self.scalers_, self.classes_, self._dtype(), self.n_jobs)
+        score = ensemble.score_stretches if self.mode == "stateful" else ensemble.score_windows
+        return score(log, self.window_size)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class at every row.
@@ -318,10 +337,10 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             )
         return make_members(template, self.n_estimators, check_random_state(self.random_state), self.verbose)
 
-    def _fit_scaler(self, view: str | None, log: Rows) -> InputScaler | None:
+    def _fit_scaler(self, view: str | None, log: Rows, codes: tuple[int, ...]) -> InputScaler | None:
         if view is None:
             return None
-        scaler = InputScaler(view, clip=self.clip, spans=tuple(self.spans))
+        scaler = InputScaler(view, clip=self.clip, spans=tuple(self.spans), categorical=codes)
         return scaler.fit(log.values, starts=log.starts, sample_weight=log.weight)
 
     def _fit_member(self, member: Any, train: Rows, held_out: Rows | None) -> Any:
@@ -332,7 +351,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
                 size["sample_weight_val"] = held_out.weight
             return member.fit_steps(train.values, train.labels, train.weight, **size)
         windows, rows = self._cut(train)
-        _tell_channels(member, windows)
+        tell_channels(member, windows)
         arguments = {}
         if train.weight is not None and has_fit_parameter(member, "sample_weight"):
             arguments["sample_weight"] = train.weight[rows]
@@ -342,8 +361,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             )
         if held_out is not None:
             windows_val, rows_val = self._cut(held_out)
-            arguments |= {"X_val": _as_input(member, windows_val), "y_val": held_out.labels[rows_val]}
-        return member.fit(_as_input(member, windows), train.labels[rows], **arguments)
+            arguments |= {"X_val": as_input(member, windows_val), "y_val": held_out.labels[rows_val]}
+        return member.fit(as_input(member, windows), train.labels[rows], **arguments)
 
     def _cut(self, log: Rows) -> tuple[LogWindows, np.ndarray]:
         """Return the windows to train on, padded as those to score, and the rows at which they end."""
@@ -363,23 +382,6 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             return CHUNK_RATIO * self.window_size if self.mode == "stateful" else 1
         return int(self.stride)
 
-    def _score_member(self, member: Any, log: Rows) -> np.ndarray:
-        """Return one member's probabilities, a column for each of all classes."""
-        if self.mode == "stateful":
-            stretches = np.split(log.values, log.starts[1:])
-            proba = np.concatenate([self._score_stretch(member, stretch) for stretch in stretches])
-        else:
-            proba = _score_windows(member, LogWindows.from_stretches(log.values, log.starts, self.window_size))
-        of_all = np.zeros((len(proba), len(self.classes_)))
-        of_all[:, np.searchsorted(self.classes_, member.classes_)] = proba
-        return of_all
-
-    def _score_stretch(self, member: Any, stretch: np.ndarray) -> np.ndarray:
-        """Warm the state up on copies of the first row, as in training, then carry it along."""
-        padding = np.repeat(stretch[:1], self.window_size, axis=0)
-        _, state = member.predict_proba_steps(padding)
-        return member.predict_proba_steps(stretch, state)[0]
-
     def _hold_out(self, log: Rows, member: Any) -> tuple[Rows, Rows | None]:
         """Split off whole runs for early stopping, when the estimator asks for it."""
         wanted = getattr(member, "early_stopping", False)
@@ -397,37 +399,3 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         """Return the type of the channels: float32 unless the estimator computes in float64 or sees raw values."""
         exact = self.inputs is None or getattr(self.estimator, "precision", None) == "float64"
         return np.float64 if exact else np.float32
-
-
-def _takes_windows(member: Any) -> bool:
-    """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
-    return get_tags(member).input_tags.three_d_array
-
-
-def _as_input(member: Any, windows: LogWindows) -> Any:
-    return windows if _takes_windows(member) else _flatten(windows[:])
-
-
-def _flatten(windows: np.ndarray) -> np.ndarray:
-    return windows.reshape(len(windows), -1)  # (n_windows, n_timesteps * n_channels)
-
-
-def _tell_channels(member: Any, windows: LogWindows) -> None:
-    """Tell a network inside a pipeline or the like how many channels its flattened windows have."""
-    if _takes_windows(member):
-        return
-    parameters = member.get_params()
-    inside = [name for name in parameters if name.endswith("__n_channels")]
-    member.set_params(**dict.fromkeys(inside, windows.shape[2]))
-    if any(parameters[name.replace("__n_channels", "__early_stopping")] for name in inside):
-        raise ValueError(
-            f"early_stopping of a network inside {type(member).__name__} would hold out windows that overlap those "
-            "trained on. Set it to False, or pass the network itself."
-        )
-
-
-def _score_windows(member: Any, windows: LogWindows) -> np.ndarray:
-    if _takes_windows(member):
-        return member.predict_proba(windows)
-    blocks = (windows[k : k + SCORE_BLOCK] for k in range(0, len(windows), SCORE_BLOCK))
-    return np.concatenate([member.predict_proba(_flatten(block)) for block in blocks])

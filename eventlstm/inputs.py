@@ -6,11 +6,13 @@ stays within a stretch, so that the channels of a row never depend on rows after
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.signal import lfilter
 from sklearn.base import BaseEstimator
+
+from .lanes import walk
 
 __all__ = ["InputScaler"]
 
@@ -34,13 +36,15 @@ class InputScaler(BaseEstimator):
         Largest absolute z-score of the level view.
     spans : tuple of int, default=(10, 60, 300)
         Spans in rows of the exponentially weighted means that the relative view subtracts.
+    categorical : tuple of int, default=()
+        Sensors that hold codes instead of measurements. They are handed on as they are, after the scaled channels.
 
     Attributes
     ----------
-    center_ : ndarray of shape (n_channels,)
-        What is subtracted from each channel.
-    scale_ : ndarray of shape (n_channels,)
-        What each channel is divided by.
+    center_ : ndarray of shape (n_scaled,)
+        What is subtracted from each channel but the codes.
+    scale_ : ndarray of shape (n_scaled,)
+        What each channel but the codes is divided by.
 
     Notes
     -----
@@ -59,10 +63,18 @@ class InputScaler(BaseEstimator):
     (5, 5)
     """
 
-    def __init__(self, view: str = "relative", *, clip: float = 3.0, spans: tuple[int, ...] = (10, 60, 300)) -> None:
+    def __init__(
+        self,
+        view: str = "relative",
+        *,
+        clip: float = 3.0,
+        spans: tuple[int, ...] = (10, 60, 300),
+        categorical: tuple[int, ...] = (),
+    ) -> None:
         self.view = view
         self.clip = clip
         self.spans = spans
+        self.categorical = categorical
 
     def fit(self, X: np.ndarray, *, starts: Any, sample_weight: np.ndarray | None = None) -> Self:
         """Learn the centre and the scale of each channel.
@@ -86,8 +98,13 @@ class InputScaler(BaseEstimator):
         if not all(isinstance(span, int | np.integer) and span >= 1 for span in self.spans):
             raise ValueError(f"spans={self.spans!r} must be numbers of rows, 1 or more.")
         weight = np.ones(len(X)) if sample_weight is None else sample_weight
-        self.center_, self.scale_ = _center_and_scale(self._channels(X, starts), weight, X.shape[1])
-        self.center_[X.shape[1] :] = 0.0  # zero already means "no movement" in the channels after the level
+        measured = self._measured(X)
+        n_sensors = measured.shape[1]
+        channels = measured
+        if self.view == "relative":
+            channels = walk(self._move, measured, starts, np.empty((len(X), n_sensors * (2 + len(self.spans)))))
+        self.center_, self.scale_ = _center_and_scale(channels, weight, n_sensors)
+        self.center_[n_sensors:] = 0.0  # zero already means "no movement" in the channels after the level
         if self.view == "level":
             self.scale_ = self.scale_ / NORMAL_RANGE
         return self
@@ -105,32 +122,69 @@ class InputScaler(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_rows, n_channels)
-            The channels, `n_sensors` of them in the level view and ``n_sensors * (2 + len(spans))`` in the other.
+            The channels: of `n_measured` sensors that hold no codes, `n_measured` in the level view and
+            ``n_measured * (2 + len(spans))`` in the other; then the codes, as they are.
         """
-        channels = (self._channels(X, starts) - self.center_) / self.scale_
-        return np.clip(channels, -self.clip, self.clip) if self.view == "level" else np.arcsinh(channels)
+        return walk(self.transform_steps, X, starts, np.empty((len(X), len(self.center_) + len(self.categorical))))
 
-    def _channels(self, X: np.ndarray, starts: Any) -> np.ndarray:
+    def transform_steps(self, X: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
+        """Return the channels of some rows of several stretches side by side, and the state to go on from.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_lanes, n_rows, n_sensors)
+            Rows of the stretches.
+        state : object, optional
+            What the last call returned for the rows before; by default, stretches begin here.
+
+        Returns
+        -------
+        channels : ndarray of shape (n_lanes, n_rows, n_channels)
+            The channels, as `transform` makes them of the whole stretches.
+        state : object
+            The last row and the moving averages of each lane.
+        """
+        moved, state = self._move(self._measured(X), state)
+        scaled = moved - self.center_
+        scaled /= self.scale_  # in place, as a block of many sensors is large
         if self.view == "level":
-            return X
-        moves = [_difference(X, starts), *(X - moving_mean(X, starts, span) for span in self.spans)]
-        return np.concatenate([X, *moves], axis=1)  # (n_rows, n_sensors * (2 + n_spans))
+            np.clip(scaled, -self.clip, self.clip, out=scaled)
+        else:
+            np.arcsinh(scaled, out=scaled)
+        return (np.concatenate([scaled, X[..., self.categorical]], axis=-1) if self.categorical else scaled), state
+
+    @property
+    def code_channels(self) -> list[int]:
+        """The channels that hold the codes of `categorical`."""
+        return [len(self.center_) + k for k in range(len(self.categorical))]
+
+    def _measured(self, X: np.ndarray) -> np.ndarray:
+        """Return the sensors that hold no codes."""
+        return np.delete(X, self.categorical, axis=-1) if self.categorical else X
+
+    def _move(self, X: np.ndarray, past: Past | None) -> tuple[np.ndarray, Past | None]:
+        """Return the channels of lanes (n_lanes, n_rows, n_measured) before they are scaled, and their new past."""
+        if self.view == "level":
+            return X, None
+        if past is None:
+            past = Past(X[:, :1], [X[:, :1]] * len(self.spans))
+        means = [moving_mean(X, span, mean) for span, mean in zip(self.spans, past.means, strict=True)]
+        moves = [np.diff(X, axis=1, prepend=past.row), *(X - mean for mean in means)]
+        channels = np.concatenate([X, *moves], axis=-1)  # (n_lanes, n_rows, n_measured * (2 + n_spans))
+        return channels, Past(X[:, -1:].copy(), [mean[:, -1:].copy() for mean in means])  # views would keep the block
 
 
-def _difference(X: np.ndarray, starts: Any) -> np.ndarray:
-    """Return the first difference, zero on the first row of each stretch."""
-    difference = np.diff(X, axis=0, prepend=X[:1])
-    difference[starts] = 0.0
-    return difference
+class Past(NamedTuple):
+    """What the relative view knows of the rows before."""
+
+    row: np.ndarray  # (n_lanes, 1, n_sensors)
+    means: list[np.ndarray]  # for each span, (n_lanes, 1, n_sensors)
 
 
-def moving_mean(X: np.ndarray, starts: Any, span: int) -> np.ndarray:
-    """Return the exponentially weighted mean of `span` rows, begun anew at each stretch with its first row."""
+def moving_mean(X: np.ndarray, span: int, before: np.ndarray) -> np.ndarray:
+    """Return the exponentially weighted mean of `span` rows of lanes, from the mean before (n_lanes, 1, n_sensors)."""
     alpha = 2.0 / (span + 1.0)
-    mean = np.empty(X.shape, dtype=np.result_type(X, np.float32))
-    for start, stop in zip(starts, [*starts[1:], len(X)], strict=True):
-        stretch = X[start:stop]
-        mean[start:stop], _ = lfilter([alpha], [1.0, alpha - 1.0], stretch, axis=0, zi=(1.0 - alpha) * stretch[:1])
+    mean, _ = lfilter([alpha], [1.0, alpha - 1.0], X, axis=1, zi=(1.0 - alpha) * before)
     return mean
 
 
@@ -140,9 +194,9 @@ def _center_and_scale(X: np.ndarray, weight: np.ndarray, n_sensors: int) -> tupl
     The first `n_sensors` channels are the levels. What moves less than the rounding of its level has not moved.
     """
     statistics = [_column_statistics(column, weight) for column in X.T]  # a column at a time, to spare memory
-    low, median, high, deviation = np.array(statistics).T
+    low, median, high, deviation = np.reshape(statistics, (-1, 4)).T
     level = np.maximum(np.abs(low), np.abs(high))[:n_sensors]
-    rounding = STILL * np.tile(level, X.shape[1] // n_sensors)
+    rounding = STILL * np.resize(level, X.shape[1])  # again and again, as the channels go round the sensors
     spread = np.where(high - low > rounding, high - low, NORMAL_RANGE * deviation)
     return median, np.where(spread > rounding, spread, 1.0)  # a sensor that stood still keeps its unit
 

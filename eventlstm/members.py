@@ -1,21 +1,23 @@
-"""The members of an ensemble: made from a template, run side by side in threads, and heard as one."""
+"""The members of an ensemble: made from a template, told of their input, run side by side, and heard as one."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count
-from sklearn import config_context, get_config
+from sklearn import get_config, set_config
 from sklearn.base import clone
+from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
+from .inputs import InputScaler
 from .recurrent import SEEDS
-from .threads import one_of_many, one_thread, stoppable
+from .threads import count_cores, one_of_many, one_thread, stoppable
+from .windows import LogWindows
 
 # No member may hold a class for less likely than this: a forest's exact zero would silence all others.
 SUREST = 1e-6
@@ -41,24 +43,36 @@ def side_by_side(
     `n_jobs` threads are used, None or a negative number meaning one a core; the results do not depend on it. `items`
     may go round and round. An interrupt, or the error of a member, ends the training of all at once.
     """
-    n_threads = _n_cores() if n_jobs is None or n_jobs < 0 else n_jobs
-    turns = zip(members, *items, strict=False)
-    if min(n_threads, len(members)) <= 1:
+    with crew(n_jobs, len(members)) as call:
+        return call(function, members, *items)
+
+
+@contextmanager
+def crew(n_jobs: int | None, n_members: int) -> Iterator[Callable[..., list[Any]]]:
+    """Yield `call(function, members, *items)`, which is `side_by_side` in threads that stay for many calls.
+
+    To set a thread up takes some 2 ms, as long as a member takes for a few thousand rows.
+    """
+    n_threads = min(n_members, count_cores() if n_jobs is None or n_jobs < 0 else n_jobs)
+    if n_threads <= 1:
         with one_of_many():
-            return [function(*turn) for turn in turns]
+            yield lambda function, *turns: [function(*turn) for turn in zip(*turns, strict=False)]
+        return
 
-    stop, settings = threading.Event(), get_config()
+    stop = threading.Event()
 
-    def alone(*turn: Any) -> Any:
-        # OpenMP's threads count by thread, and members must not compete for cores; scikit-learn's settings do too.
-        with threadpool_limits(1, user_api="openmp"), config_context(**settings), stoppable(stop):
+    def alone(function: Callable[..., Any], *turn: Any) -> Any:
+        with stoppable(stop):
             return function(*turn)
 
-    # The caller enters too: the limit above is no count of threads for torch to go back to.
-    with one_thread(), ThreadPoolExecutor(n_threads) as threads:
-        futures = [threads.submit(alone, *turn) for turn in turns]
+    def call(function: Callable[..., Any], *turns: Iterable[Any]) -> list[Any]:
+        futures = [threads.submit(alone, function, *turn) for turn in zip(*turns, strict=False)]
+        return [future.result() for future in futures]
+
+    # The caller enters too: what `_set_up` says is no count of threads for torch to go back to.
+    with one_thread(), ThreadPoolExecutor(n_threads, initializer=_set_up, initargs=(get_config(),)) as threads:
         try:
-            return [future.result() for future in futures]
+            yield call
         except BaseException:
             stop.set()
             threads.shutdown(cancel_futures=True)
@@ -66,7 +80,7 @@ def side_by_side(
 
 
 def pool(proba: np.ndarray) -> np.ndarray:
-    """Return the members' opinion, (n_rows, n_classes), of their probabilities (n_members, n_rows, n_classes).
+    """Return the members' opinion, (..., n_classes), of their probabilities (n_members, ..., n_classes).
 
     The mean is taken of log-odds (of log-probabilities, where classes are more than two): one member's overconfidence
     on a machine it does not know then outvotes the others less than in a mean of probabilities.
@@ -74,11 +88,57 @@ def pool(proba: np.ndarray) -> np.ndarray:
     if len(proba) == 1:
         return proba[0]
     mean = np.log(np.maximum(proba, SUREST)).mean(axis=0)
-    odds = np.exp(mean - mean.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+    odds = np.exp(mean - mean.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
 
 
-def _n_cores() -> int:
-    """Return the cores this process may use; workers of joblib are told theirs by OMP_NUM_THREADS."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cpu_count(), int(told)) if told.isdigit() and int(told) else cpu_count()
+def takes_windows(member: Any) -> bool:
+    """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
+    return get_tags(member).input_tags.three_d_array
+
+
+def as_input(member: Any, windows: LogWindows) -> Any:
+    """Return windows in the form that a member takes."""
+    return windows if takes_windows(member) else flatten(windows[:])
+
+
+def flatten(windows: np.ndarray) -> np.ndarray:
+    """Return windows in the form that any classifier of scikit-learn takes."""
+    return windows.reshape(len(windows), -1)  # (n_windows, n_timesteps * n_channels)
+
+
+def tell_channels(member: Any, windows: LogWindows) -> None:
+    """Tell a network inside a pipeline or the like how many channels its flattened windows have."""
+    if takes_windows(member):
+        return
+    parameters = member.get_params()
+    inside = [name for name in parameters if name.endswith("__n_channels")]
+    member.set_params(**dict.fromkeys(inside, windows.shape[2]))
+    if any(parameters[name.replace("__n_channels", "__early_stopping")] for name in inside):
+        raise ValueError(
+            f"early_stopping of a network inside {type(member).__name__} would hold out windows that overlap those "
+            "trained on. Set it to False, or pass the network itself."
+        )
+
+
+def tell_codes(member: Any, scaler: InputScaler | None, codes: tuple[int, ...]) -> None:
+    """Tell a member which of its channels hold codes, where the sensors `codes` of the log do."""
+    if not codes:
+        return
+    if "categorical_channels" in member.get_params(deep=False):
+        member.set_params(categorical_channels=list(codes if scaler is None else scaler.code_channels))
+    elif scaler is not None:
+        raise ValueError(
+            f"{type(member).__name__} has no parameter categorical_channels, so that it would take codes for "
+            "measurements. Use LSTMClassifier; or set inputs=None, which hands it the codes as they are, as trees like "
+            "them; or put OneHotEncoder() before the model and leave categorical_channels out."
+        )
+
+
+def _set_up(settings: dict[str, Any]) -> None:
+    """Hand a new thread the caller's settings of scikit-learn, which count by thread, as OpenMP's threads do.
+
+    Members must not compete for cores.
+    """
+    threadpool_limits(1, user_api="openmp")
+    set_config(**settings)

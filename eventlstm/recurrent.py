@@ -196,7 +196,8 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         if not isinstance(X, LogWindows):
             if any_length and np.ndim(X) == 3 and np.shape(X)[2] == self.n_channels_:
                 values = np.array(X, dtype=self._numpy_dtype(), order="C")
-                windows = CheckedWindows(assert_all_finite(values), end_windows(values, lengths))
+                windows = CheckedWindows(values, end_windows(values, lengths))
+                assert_all_finite(values)
             else:
                 windows, _ = check_windows(self, X, reset=False, dtype=self._numpy_dtype(), lengths=lengths)
             return self._code(windows)

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from eventlstm import EventClassifier, LogWindows, LSTMClassifier, horizon_labels
@@ -435,6 +436,94 @@ def test_boosting_is_given_its_validation_set_where_it_wants_one(validation_frac
     )
     model = tiny("windows", boosting, n_estimators=1).fit(X, y)
     assert (len(model.estimators_[0].validation_score_) > 0) == (scores == "validation")
+
+
+class Coded(LSTMClassifier):
+    """A network that is told of codes, and does nothing with it."""
+
+    def __init__(self, categorical_channels=None, max_epochs=1, random_state=None):
+        super().__init__(hidden_size=2, max_epochs=max_epochs, random_state=random_state)
+        self.categorical_channels = categorical_channels
+
+
+def coded_log():
+    """Return the log with the number of a valve between its sensors."""
+    valve = np.arange(len(X)) // 7 % 3
+    return pd.DataFrame({"flow": X["flow"], "valve": valve, "heat": X["heat"]}, index=X.index)
+
+
+@each_mode
+@pytest.mark.parametrize("named", [["valve"], [1], np.array([1]), pd.Index(["valve"])], ids=str)
+def test_members_are_told_which_of_their_channels_hold_codes(mode, named):
+    both = tiny(mode, Coded(), categorical_channels=named).fit(coded_log(), y)
+    assert [scaler.view for scaler in both.scalers_] == ["relative", "level"]
+    assert [member.categorical_channels for member in both.estimators_] == [[2 * (2 + len(both.spans))], [2]]
+    plain = tiny(mode, Coded(), categorical_channels=named, inputs=None).fit(coded_log(), y)
+    assert [member.categorical_channels for member in plain.estimators_] == [[1], [1]]
+    for model in (both, plain):
+        assert np.isfinite(model.predict_proba(coded_log())).all()
+
+
+class CodedRecorder(Recorder):
+    """A recorder that is told of codes."""
+
+    def __init__(self, categorical_channels=None):
+        super().__init__(early_stopping=False)
+        self.categorical_channels = categorical_channels
+
+
+@pytest.mark.parametrize("inputs", ["level", "relative", None])
+def test_members_see_the_codes_as_they_are(inputs):
+    log, options = coded_log(), {"inputs": inputs, "n_estimators": 1}
+    model = tiny("stateful", CodedRecorder(), categorical_channels=["valve"], **options).fit(log, y)
+    (member,) = model.estimators_
+    np.testing.assert_array_equal(member.train_[:, member.categorical_channels], log[["valve"]])
+    without = tiny("stateful", CodedRecorder(), **options).fit(log.drop(columns="valve"), y).estimators_[0]
+    np.testing.assert_array_equal(np.delete(member.train_, member.categorical_channels, axis=1), without.train_)
+
+
+@pytest.mark.usefixtures("one_core")
+def test_a_classifier_that_cannot_be_told_gets_codes_as_they_are_or_not_at_all():
+    forest = RandomForestClassifier(5, random_state=0)
+    plain = tiny("windows", forest, inputs=None, categorical_channels=["valve"]).fit(coded_log(), y)
+    same = tiny("windows", forest, inputs=None).fit(coded_log(), y)
+    np.testing.assert_array_equal(plain.predict_proba(coded_log()), same.predict_proba(coded_log()))
+    with pytest.raises(ValueError, match=r"RandomForestClassifier has no parameter categorical_channels.*inputs=None"):
+        tiny("windows", forest, categorical_channels=["valve"]).fit(coded_log(), y)
+
+
+def test_text_in_a_categorical_channel_is_refused_with_a_remedy_that_works():
+    log = coded_log()
+    log["valve"] = np.array(["open", "shut", "stuck"])[log["valve"]]
+    for kind in ("str", object, "category"):
+        with pytest.raises(ValueError, match=r"Column 'valve' of X, named in categorical_channels.*OrdinalEncoder"):
+            tiny(categorical_channels=["valve"]).fit(log.astype({"valve": kind}), y)
+    encoder = make_column_transformer(
+        (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["valve"]),
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    model = make_pipeline(encoder, tiny(estimator=Coded(), categorical_channels=["valve"], inputs="level"))
+    assert np.isfinite(model.fit(log, y).predict_proba(log)).all()
+
+
+@pytest.mark.parametrize(
+    "named", [["pump"], [3], [-1], ["valve", "valve"], ["valve", 1], [1.0], [True], [None]], ids=str
+)
+def test_categorical_channels_that_are_not_sensors_are_refused_in_one_way(named):
+    with pytest.raises(
+        ValueError, match=r"categorical_channels=.* each once. X has 3 sensors: \['flow', 'valve', 'heat'\]"
+    ):
+        tiny(estimator=Coded(), categorical_channels=named).fit(coded_log(), y)
+    with pytest.raises(ValueError, match=r"categorical_channels=.* each once. X has 3 sensors\."):
+        tiny(estimator=Coded(), categorical_channels=[*named, "flow"]).fit(coded_log().to_numpy(), y.to_numpy())
+
+
+@each_mode
+def test_without_codes_members_are_told_nothing(mode):
+    for none in (None, []):
+        model = tiny(mode, Coded(categorical_channels=[0]), categorical_channels=none).fit(coded_log(), y)
+        assert [member.categorical_channels for member in model.estimators_] == [[0], [0]]
 
 
 def shuffled(log, seed=0):

@@ -46,9 +46,46 @@ def test_the_channels_of_a_sensor_do_not_depend_on_the_sensors_beside_it(view):
 @pytest.mark.parametrize("span", [1, 2, 10, 300])
 def test_the_moving_mean_is_that_of_pandas_begun_anew_at_each_stretch(span):
     X = make_sensors()
-    stretch = np.searchsorted(STARTS, np.arange(N_ROWS), side="right")
-    expected = pd.DataFrame(X).groupby(stretch).transform(lambda sensor: sensor.ewm(span=span, adjust=False).mean())
-    np.testing.assert_allclose(moving_mean(X, STARTS, span), expected, rtol=1e-12, atol=1e-12)
+    expected = pd.DataFrame(X).groupby(stretch_of_rows()).transform(lambda sensor: mean_of_pandas(sensor, span))
+    for start, stop in zip(STARTS, [*STARTS[1:], N_ROWS], strict=True):
+        mean = moving_mean(X[None, start:stop], span, X[None, start : start + 1])[0]
+        np.testing.assert_allclose(mean, expected[start:stop], rtol=1e-12, atol=1e-12)
+
+
+def test_the_relative_view_is_the_level_beside_its_movement_as_pandas_would_reckon_it():
+    X = make_sensors()
+    scaler = InputScaler("relative", spans=(5, 20)).fit(X, starts=STARTS)
+    by_stretch = pd.DataFrame(X).groupby(stretch_of_rows())
+    means = [by_stretch.transform(lambda sensor, span=span: mean_of_pandas(sensor, span)) for span in (5, 20)]
+    moves = [X, by_stretch.diff().fillna(0.0), *(X - mean for mean in means)]
+    expected = np.arcsinh((np.concatenate(moves, axis=1) - scaler.center_) / scaler.scale_)
+    np.testing.assert_allclose(scaler.transform(X, starts=STARTS), expected, rtol=0, atol=1e-12)
+
+
+@each_view
+@pytest.mark.parametrize("n_steps", [1, 7, 49, 60])
+def test_channels_made_piece_by_piece_of_stretches_side_by_side_are_those_of_the_whole_log(view, n_steps):
+    X = make_sensors()
+    scaler = InputScaler(view, categorical=(1,)).fit(X, starts=[0, 50, 100])
+    whole = scaler.transform(X, starts=[0, 50, 100])
+    lanes, state, pieces = X.reshape(3, 50, -1), None, []
+    for begin in range(0, 50, n_steps):
+        channels, state = scaler.transform_steps(lanes[:, begin : begin + n_steps], state)
+        pieces.append(channels)
+    np.testing.assert_allclose(np.concatenate(pieces, axis=1).reshape(N_ROWS, -1), whole, rtol=0, atol=1e-12)
+
+
+@each_view
+@pytest.mark.parametrize("codes", [(0,), (2, 1), (0, 1, 2)])
+def test_codes_are_handed_on_as_they_are_after_the_channels_of_the_other_sensors(view, codes):
+    X = make_sensors()
+    scaler = InputScaler(view, categorical=codes).fit(X, starts=STARTS)
+    channels = scaler.transform(X, starts=STARTS)
+    np.testing.assert_array_equal(channels[:, scaler.code_channels], X[:, codes])
+    assert scaler.code_channels == list(range(channels.shape[1]))[-len(codes) :]
+    measured = np.delete(X, codes, axis=1)
+    without = InputScaler(view).fit(measured, starts=STARTS).transform(measured, starts=STARTS)
+    np.testing.assert_array_equal(channels[:, : -len(codes)], without)
 
 
 @each_view
@@ -161,3 +198,11 @@ def make_sensors():
     walk, noise = rng.normal(size=N_ROWS).cumsum(), rng.normal(size=N_ROWS)
     bursts = rng.binomial(1, 0.05, N_ROWS) * rng.exponential(size=N_ROWS)
     return np.column_stack([walk, noise, bursts])
+
+
+def stretch_of_rows():
+    return np.searchsorted(STARTS, np.arange(N_ROWS), side="right")
+
+
+def mean_of_pandas(sensor, span):
+    return sensor.ewm(span=span, adjust=False).mean()

@@ -7,12 +7,13 @@ import time
 
 import numpy as np
 import pytest
+from sklearn import config_context, get_config
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from eventlstm import EventClassifier, LSTMClassifier
-from eventlstm.members import SUREST, make_members, pool, side_by_side
+from eventlstm.members import SUREST, crew, make_members, pool, side_by_side
 
 
 def test_members_are_clones_with_seeds_of_their_own():
@@ -35,6 +36,18 @@ def test_results_come_in_the_order_of_the_members(n_jobs):
     assert results == [(0, "a"), (1, "b"), (2, "a"), (3, "b")]
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_crew_keeps_its_threads_and_the_caller_s_settings_from_call_to_call(n_jobs):
+    def whereabouts(member):
+        time.sleep(0.01)
+        return threading.get_ident(), get_config()["assume_finite"]
+
+    with config_context(assume_finite=True), crew(n_jobs, 3) as call:
+        seen = [place for _ in range(5) for place in call(whereabouts, [0, 1, 2])]
+    assert len({thread for thread, _ in seen}) == n_jobs
+    assert all(finite for _, finite in seen)
+
+
 def test_an_error_of_a_member_is_raised():
     def fail(member):
         raise ValueError(f"member {member}")
@@ -46,6 +59,7 @@ def test_an_error_of_a_member_is_raised():
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interrupt_ends_all_members_at_once_and_the_next_fit_is_whole(n_jobs):
     X, y = np.random.default_rng(0).normal(size=(2000, 3)), np.arange(2000) % 50 == 0
+    LSTMClassifier(max_epochs=1).fit(X[:, None], y)  # torch's first fit imports much, which must not be interrupted
     endless = EventClassifier(LSTMClassifier(hidden_size=4, max_epochs=100_000), n_jobs=n_jobs, random_state=0)
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -73,3 +87,5 @@ def test_no_member_silences_the_others_with_an_exact_zero():
 def test_pooled_probabilities_of_several_classes_sum_to_one():
     proba = np.random.default_rng(0).dirichlet([0.1, 0.1, 0.1], size=(4, 50))
     np.testing.assert_allclose(pool(proba).sum(axis=1), 1.0)
+    lanes = proba.reshape(4, 10, 5, 3)
+    np.testing.assert_array_equal(pool(lanes).reshape(50, 3), pool(proba))
