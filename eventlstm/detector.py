@@ -140,6 +140,10 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
     for early stopping, then the schedule, then enough steps, then averaging. Averaging log-odds instead of
     probabilities raised the pooled average precision on the servers of the ASD data by .03.
 
+    Carrying the state along the run is what scoring does best: cut into blocks of 64 rows, each scored from a cold
+    state after 32 rows of burn-in, the same models fell from an average precision of .978 to .965 on C-MAPSS and from
+    .371 to .368 on ASD (means of three seeds); with 96 rows of burn-in they were within .002 of the carried state.
+
     Training sees the padded windows of early rows as scoring does: without them, a logistic regression on a log with
     many gaps fell from an average precision of .47 to .23, misled by windows of a kind it had never met.
 

@@ -178,11 +178,11 @@ def set_forget_bias(layer: Layer, value: float, *, balanced: bool = False) -> No
     if isinstance(layer, nn.RNN):
         raise ValueError(NO_FORGET_GATE)
     n = layer.hidden_size
-    biases = {slice(n, 2 * n): value}  # the second gate of both in torch's order
+    biases = [(slice(n, 2 * n), value)]  # the second gate of both in torch's order
     if balanced and not isinstance(layer, nn.GRU):
-        biases[slice(0, n)] = -value
+        biases.append((slice(0, n), -value))
     with torch.no_grad():
         for suffix in SUFFIXES[: 1 + layer.bidirectional]:
-            for gate, bias in biases.items():
+            for gate, bias in biases:
                 layer.get_parameter(f"bias_ih_l0{suffix}")[gate] = bias
                 layer.get_parameter(f"bias_hh_l0{suffix}")[gate] = 0.0

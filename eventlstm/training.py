@@ -178,12 +178,13 @@ class Trainer:
 
     def evaluate(self, batches: Batches) -> float:
         """Return the mean loss on data that is not trained on."""
-        total, n_seen = 0.0, 0
+        total = torch.zeros((), dtype=torch.float64 if self.device.type == "cpu" else self.dtype, device=self.device)
+        n_seen = 0
         for batch in batches.epoch(None):
             values = self.workers.map(partial(self._piece_value, batches, batch), self._pieces(batch))
-            total += float(sum(values)) * len(batch.x)
+            total += sum(values) * len(batch.x)
             n_seen += len(batch.x)
-        return total / n_seen
+        return float(total) / n_seen
 
     def _backward(self, batch: Batch) -> torch.Tensor:
         """Leave the gradients of a batch at the weights and return its loss."""
