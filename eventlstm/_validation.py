@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -62,8 +63,9 @@ def check_windows(
         n_channels = X.shape[2]
         X = X.reshape(len(X), -1)
     labels = "no_validation" if y is None else y
-    # Missing steps may end a window; whether others are missing is looked at below.
-    arguments = {"dtype": dtype, "order": "C", "copy": True, "reset": reset, "ensure_all_finite": "allow-nan"}
+    # Missing steps may end a window, and lengths leave out whatever stands there; the others are looked at below.
+    finite = "allow-nan" if lengths is None else False
+    arguments = {"dtype": dtype, "order": "C", "copy": True, "reset": reset, "ensure_all_finite": finite}
     checked = validate_data(estimator, X, labels, **arguments)
     flat, y = (checked, None) if y is None else checked
     if flat.shape[1] % n_channels:
@@ -72,7 +74,9 @@ def check_windows(
             "Pass windows of shape (n_windows, n_timesteps, n_channels), or set n_channels to the number of sensors."
         )
     windows = flat.reshape(len(flat), -1, n_channels)  # (n_windows, n_timesteps, n_channels)
-    return CheckedWindows(windows, end_windows(windows, lengths)), y
+    lengths = end_windows(windows, lengths)
+    assert_all_finite(windows, estimator_name=type(estimator).__name__, input_name="X")
+    return CheckedWindows(windows, lengths), y
 
 
 def end_windows(windows: np.ndarray, lengths: Any) -> np.ndarray | None:

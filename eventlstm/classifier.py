@@ -60,7 +60,8 @@ class LSTMClassifier(StepClassifier):
     num_heads : int, default=4
         Heads of ``pooling="multihead"``; they divide the width.
     attention_entropy : float, default=0.0
-        Penalty on attention that settles on few steps; 0.01 to 0.1 keeps it from collapsing early in training.
+        Penalty on attention that settles on few steps; 0.01 to 0.1 keeps it from collapsing early in training. Needs a
+        `pooling` with attention.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn. They change the probabilities, seldom the ranking.
     max_epochs : int or "auto", default="auto"
@@ -104,7 +105,7 @@ class LSTMClassifier(StepClassifier):
         leak into a random validation part: give `fit` whole runs as `X_val`, or use `EventClassifier`, which does.
     scoring : str, callable or "loss", default="loss"
         What `early_stopping` and ``schedule="plateau"`` watch on the windows held out: the loss, or a scorer of
-        scikit-learn such as "average_precision".
+        scikit-learn such as "average_precision", to which windows count by their weight in `fit`, not by their class.
     validation_fraction : float, default=0.1
         Share of windows held out by `early_stopping` when `fit` gets no `X_val`.
     n_iter_no_change : int, default=5
@@ -114,7 +115,7 @@ class LSTMClassifier(StepClassifier):
     checkpoint : str, path or None, default=None
         File that keeps the state of training after every epoch. When it is there, the same call of `fit` goes on from
         it and ends with the model that an uninterrupted one makes; it is removed at the end. Needs an int as
-        `random_state`.
+        `random_state`. The members of an `EventClassifier` add their number to its name.
     device : str, default="auto"
         A torch device; "auto" takes cuda, mps or xpu where there is one, else the cpu.
     precision : {"float32", "float64", "bfloat16", "auto"}, default="float32"
@@ -327,7 +328,7 @@ class LSTMClassifier(StepClassifier):
         with one_thread():
             self._start(rng, len(self.classes_))
             watched = held_out and self._weighed_batches(*held_out)
-            return self._train(self._weighed_batches(windows, y, weight), watched)
+            return self._train_watched(self._weighed_batches(windows, y, weight), watched, held_out and held_out[2])
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -409,7 +410,7 @@ class LSTMClassifier(StepClassifier):
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Pass a class per window."
             )
         if isinstance(X, LogWindows):
-            windows = CheckedWindows(refuse_unusable(X)) if reset else self._check_windows(X)
+            windows = CheckedWindows(refuse_unusable(X, lengths)) if reset else self._check_windows(X, lengths)
             y, self.n_features_in_ = column_or_1d(y), X.shape[1] * X.shape[2]
         else:
             windows, y = check_windows(self, X, y, reset=reset, dtype=self._numpy_dtype(), lengths=lengths)

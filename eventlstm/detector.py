@@ -35,7 +35,7 @@ from .checked_log import (
 from .classifier import LSTMClassifier
 from .inputs import InputScaler
 from .log_index import RowIndex, cut_stretches, longest_step, read_index
-from .members import as_input, make_members, side_by_side, tell_channels, tell_codes
+from .members import as_input, checkpoints_of, make_members, side_by_side, tell_channels, tell_codes
 from .scoring import Ensemble
 from .windows import LogWindows, horizon_labels, is_event
 
@@ -342,6 +342,11 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"{type(template).__name__} cannot train step by step, which mode='stateful' needs. "
                 "Set mode='windows', or use LSTMClassifier."
+            )
+        if checkpoints_of(template) and not isinstance(self.random_state, Integral):
+            raise ValueError(
+                "A checkpoint can only be gone on from by the same training, but EventClassifier's "
+                f"random_state={self.random_state!r} draws other members each time. Set it to an int."
             )
         return make_members(template, self.n_estimators, check_random_state(self.random_state), self.verbose)
 

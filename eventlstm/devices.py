@@ -38,6 +38,12 @@ def device_generator(generator: torch.Generator, device: torch.device) -> torch.
     return torch.Generator(device=device).manual_seed(seed)
 
 
+def spawn(generator: torch.Generator) -> torch.Generator:
+    """Return another generator on the cpu, seeded from the state of a generator, which stays as it is."""
+    twin = generator.clone_state()
+    return torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=twin, device=twin.device)))
+
+
 def weight_dtype(precision: str) -> torch.dtype:
     """Return the type of the weights, the data and the loss."""
     return PRECISIONS[precision]

@@ -221,6 +221,8 @@ class RecurrentEncoder(nn.Module):
             "input", "forget", "cell" and "output" of an LSTM; "reset" and "update" of a GRU.
         """
         h = self.embed(without_padding(x, lengths))  # (batch, time, inputs)
+        if not -len(self.layers) <= layer < len(self.layers):
+            raise ValueError(f"layer={layer!r} came, but there are {len(self.layers)}. Count them from 0, or from -1.")
         chosen = range(len(self.layers))[layer]
         for k in range(chosen):
             h, _ = self._run(k, h, None, None, lengths, "steps")

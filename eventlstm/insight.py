@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_consistent_length
 
 from ._validation import CheckedWindows, check_is_fitted
 from .batches import WindowGather
@@ -45,6 +46,15 @@ class InsightMixin:
         ------
         ValueError
             If the network was fitted without attention.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from eventlstm import LSTMClassifier
+        >>> X = np.random.default_rng(0).normal(size=(20, 10, 2))
+        >>> model = LSTMClassifier(hidden_size=4, pooling="additive", max_epochs=1, random_state=0)
+        >>> model.fit(X, X[:, 5, 0] > 0).attention_weights(X).sum(axis=1).round(3)[:3]
+        array([1., 1., 1.])
         """
         check_is_fitted(self)
         pieces = self._pieces(self._check_windows(X, lengths))
@@ -73,7 +83,7 @@ class InsightMixin:
         Raises
         ------
         ValueError
-            If the cell has no gates.
+            If the cell has no gates, or there is no such layer or direction.
 
         Examples
         --------
@@ -107,10 +117,17 @@ class InsightMixin:
             Norm of the gradient of the loss with respect to a step's input, averaged over the windows. Where it falls
             to nothing towards the first steps, the network cannot learn from them (Hochreiter, 1991; Bengio et al.,
             "Learning long-term dependencies with gradient descent is difficult", 1994).
+
+        Raises
+        ------
+        ValueError
+            If `y` is not a known class for each window.
         """
         check_is_fitted(self)
+        windows = self._check_windows(X, lengths, any_length=True)
+        check_consistent_length(windows.values, y)
         target = torch.as_tensor(self._encode(y)).split(PIECE)
-        pieces = self._pieces(self._check_windows(X, lengths, any_length=True))
+        pieces = self._pieces(windows)
         norms = [self._gradient(x, n, some) for (x, n), some in zip(pieces, target, strict=True)]
         return torch.cat(norms).mean(dim=0).cpu().double().numpy()
 

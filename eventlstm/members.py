@@ -24,15 +24,22 @@ SUREST = 1e-6
 
 
 def make_members(template: Any, n_members: int, rng: np.random.RandomState, verbose: int) -> list[Any]:
-    """Clone an estimator, and hand a seed to each `random_state` in the clones."""
+    """Clone an estimator, and hand a seed to each `random_state` and a file of its own to each `checkpoint` in them."""
     members = [clone(template) for _ in range(n_members)]
-    for member in members:
+    for k, member in enumerate(members):
         names = member.get_params()
+        member.set_params(**{name: f"{path}.{k}" for name, path in checkpoints_of(member).items()})
         seeds = [name for name in sorted(names) if name.split("__")[-1] == "random_state"]
         member.set_params(**{name: int(rng.randint(SEEDS)) for name in seeds})
         if verbose and "verbose" in names:
             member.set_params(verbose=verbose)
     return members
+
+
+def checkpoints_of(estimator: Any) -> dict[str, Any]:
+    """Return the checkpoints in an estimator, by the names of the parameters that hold them."""
+    parameters = estimator.get_params().items()
+    return {name: path for name, path in parameters if name.split("__")[-1] == "checkpoint" and path is not None}
 
 
 def side_by_side(

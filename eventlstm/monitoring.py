@@ -21,6 +21,7 @@ class ScoreMonitor:
     """
 
     def __init__(self, scoring: Any, module: nn.Module, held_out: Batches, classes: np.ndarray, precision: str) -> None:
+        self.scoring = scoring
         self.scorer = get_scorer(scoring)
         self.module = module
         self.held_out = held_out
@@ -35,6 +36,10 @@ class ScoreMonitor:
         judged = _Judged(self.classes)
         sample_weight = {} if (weight == weight[0]).all() else {"sample_weight": weight}
         return float(self.scorer(judged, proba, self.classes[target], **sample_weight))
+
+    def contents(self) -> list[Any]:
+        """Return all that decides which scorer it is, for a fingerprint."""
+        return [repr(self.scoring) if hasattr(self.scoring, "get_metadata_routing") else self.scoring]
 
     def _judge(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with autocast(self.precision, batch.x.device):

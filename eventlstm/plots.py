@@ -41,7 +41,9 @@ class AttentionDisplay:
 
     def __init__(self, weights: Any, *, event: Any = None) -> None:
         self.weights = np.atleast_2d(np.asarray(weights, dtype=float))
+        _refuse_other_shape("weights", self.weights, "(n_windows, n_timesteps)")
         self.event = None if event is None else np.asarray(event, dtype=bool)
+        _refuse_other_length("event", self.event, len(self.weights), "windows")
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, *, event: Any = None, ax: Any = None) -> Self:
@@ -122,6 +124,11 @@ class GatesDisplay:
 
     def __init__(self, gates: dict[str, Any], *, event: Any = None, times: Any = None) -> None:
         self.gates = {name: np.asarray(gate, dtype=float) for name, gate in gates.items()}
+        for name, gate in self.gates.items():
+            _refuse_other_shape(f"gates[{name!r}]", gate, "(n_timesteps, hidden_size)")
+        n_steps = len(next(iter(self.gates.values()), ()))
+        for name, values in {**self.gates, "event": event, "times": times}.items():
+            _refuse_other_length(name, values, n_steps, "steps")
         self.event = event
         self.times = times
 
@@ -151,6 +158,8 @@ class GatesDisplay:
         GatesDisplay
             The plot.
         """
+        if np.ndim(x) != 2:
+            raise ValueError(f"x is of shape {np.shape(x)}. Pass one window, (n_timesteps, n_channels), such as X[0].")
         gates = estimator.gate_activations(np.asarray(x)[None], layer=layer)
         return cls({name: gate[0] for name, gate in gates.items()}, event=event, times=times).plot(ax)
 
@@ -210,6 +219,7 @@ class GradientFlowDisplay:
 
     def __init__(self, norms: Any, *, name: str = "") -> None:
         self.norms = np.asarray(norms, dtype=float)
+        _refuse_other_shape("norms", self.norms, "(n_timesteps,)")
         self.name = name
 
     @classmethod
@@ -256,6 +266,19 @@ class GradientFlowDisplay:
         if self.name:
             self.ax_.legend(frameon=False)
         return self
+
+
+def _refuse_other_shape(name: str, values: np.ndarray, wanted: str) -> None:
+    """Refuse an array without values, or of other axes than the wanted shape names."""
+    if not values.size or values.ndim != len(wanted.strip("(),").split(",")):
+        raise ValueError(f"{name} is of shape {values.shape}, but is drawn by {wanted}. Pass an array of such a shape.")
+
+
+def _refuse_other_length(name: str, values: Any, wanted: int, of_what: str) -> None:
+    """Refuse what is not as long as the numbers that it is drawn with."""
+    found = None if values is None else np.shape(values)[:1]
+    if found not in (None, (wanted,)):
+        raise ValueError(f"{name} has the length {found} for {wanted} {of_what}. Pass one value for each.")
 
 
 def _axes(ax: Any) -> tuple[Any, Any]:

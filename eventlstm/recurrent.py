@@ -47,6 +47,8 @@ ARCHITECTURE = (
     "pooling",
     "num_heads",
 )
+# Poolings that weigh the steps of a window.
+ATTENTION = ("additive", "luong", "multihead")
 # Windows computed at a time within a step. Pieces of 32 allow two threads at the usual 64; from 64 units on they cost
 # nothing, below they cost a tenth.
 MICRO_BATCH, MICRO_BATCH_WIDE, WIDE = 64, 32, 64
@@ -110,11 +112,19 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         self.__dict__.pop("optimizer_state_", None)  # it belongs to the last network
         self._generator = torch.Generator().manual_seed(int(rng.randint(SEEDS)))
         if not self._goes_on():
+            self._refuse_entropy_of_nothing()
             arguments = {name: getattr(self, name) for name in ARCHITECTURE}
             self.module_ = RecurrentNet(self.n_channels_, n_outputs, categories=self._code_counts(), **arguments)
             self.module_.initialize(self._generator)
             self.history_: list[dict[str, float]] = []
         self.module_ = self.module_.to(device, weight_dtype(self.precision))
+
+    def _refuse_entropy_of_nothing(self) -> None:
+        if self.attention_entropy and self.pooling not in ATTENTION:
+            raise ValueError(
+                f"attention_entropy={self.attention_entropy!r} needs attention, but pooling={self.pooling!r} has none. "
+                "Set pooling to 'additive', 'luong' or 'multihead', or attention_entropy=0."
+            )
 
     def _train(self, batches: Batches, watched: Batches | None, monitor: Any = None) -> Self:
         """Train the network and record what training said."""
@@ -139,6 +149,7 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
     def _pass_once(self, batches: Batches) -> Self:
         """Train for one epoch with the optimizer as the last call of `partial_fit` left it."""
         recipe = self._recipe(schedule="constant")
+        torch.randint(2, (), generator=self._generator)  # a pass over one batch in pieces draws nothing else from it
         trainer = Trainer(self._on_device(), batches, cross_entropy, recipe, self._generator, augment=self._augment())
         if hasattr(self, "optimizer_state_"):
             self._load_moments(trainer.optimizer)
@@ -206,19 +217,20 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
                 f"Windows of {X.shape[1]} steps and {X.shape[2]} channels came, but the model was fitted on "
                 f"{self.n_timesteps_} steps and {self.n_channels_} channels. Cut windows of that size."
             )
-        return self._code(CheckedWindows(refuse_unusable(X)))
+        return self._code(CheckedWindows(refuse_unusable(X, lengths)))
 
     def _code_channels(self) -> tuple[int, ...]:
         """Return the positions of the categorical channels."""
         if self.categorical_channels is None:
             return ()
-        channels = tuple(int(channel) for channel in self.categorical_channels)
-        if len(set(channels)) < len(channels) or not set(channels) <= set(range(self.n_channels_)):
+        channels = tuple(self.categorical_channels)
+        whole = all(isinstance(channel, Integral) and not isinstance(channel, bool) for channel in channels)
+        if not whole or len(set(channels)) < len(channels) or not set(channels) <= set(range(self.n_channels_)):
             raise ValueError(
                 f"categorical_channels={self.categorical_channels!r} must be different positions from 0 to "
                 f"{self.n_channels_ - 1}: the windows have {self.n_channels_} channels."
             )
-        return channels
+        return tuple(int(channel) for channel in channels)
 
     def _code_counts(self) -> tuple[tuple[int, int], ...]:
         """Return each categorical channel with the number of its codes, the unknown one counted."""
@@ -239,11 +251,12 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         if not self.categories_:
             return windows
         if isinstance(windows.values, LogWindows):
-            values = self._code_values(windows.values.values.copy())
+            values = self._code_values(windows.values.values)
             return windows._replace(values=windows.values.replace_values(values))
         return windows._replace(values=self._code_values(windows.values))
 
     def _code_values(self, values: np.ndarray) -> np.ndarray:
+        values = values.copy()  # a log may be the caller's own, and that of other members
         for channel, known in zip(self._code_channels(), self.categories_, strict=True):
             number = np.minimum(np.searchsorted(known, values[..., channel]), len(known) - 1)
             values[..., channel] = np.where(known[number] == values[..., channel], number + 1, 0)
@@ -321,8 +334,13 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         return tags
 
 
-def refuse_unusable(windows: LogWindows) -> LogWindows:
-    """Return the windows of a log unless there is none, or values are missing."""
+def refuse_unusable(windows: LogWindows, lengths: Any = None) -> LogWindows:
+    """Return the windows of a log unless there is none, values are missing, or they are to be cut short."""
+    if lengths is not None:
+        raise ValueError(
+            "lengths came with LogWindows, whose windows all have window_size rows. Leave lengths out, or pass the "
+            "windows as an array: np.asarray(X)."
+        )
     if not len(windows):
         raise ValueError(
             f"The log has no window of {windows.window_size} rows. Pass a longer log, or cut windows with pad=True."

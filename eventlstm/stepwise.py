@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -87,12 +88,12 @@ class StepClassifier(ClassifierMixin, RecurrentEstimator):
         with one_thread():
             self._start(check_random_state(self.random_state), len(self.classes_))
             batches = self._chunk_batches(values, y, weight, starts, **size)
-            watched = None
+            watched = weight_val = None
             if X_val is not None and y_val is not None and starts_val is not None:
                 weight_val = check_sample_weight(sample_weight_val, X_val, dtype=np.float64)
                 values_val = self._code_values(np.array(X_val, dtype=self._numpy_dtype()))
                 watched = self._chunk_batches(values_val, y_val, weight_val, starts_val, **size)
-            return self._train(batches, watched)
+            return self._train_watched(batches, watched, weight_val)
 
     def predict_proba_steps(self, X: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
         """Return the probabilities at every row of one stretch or of several, and the state to go on from.
@@ -134,11 +135,14 @@ class StepClassifier(ClassifierMixin, RecurrentEstimator):
         with one_thread():
             return softmax(self._outputs(windows))
 
-    def _train(self, batches: Batches, watched: Batches | None, monitor: Any = None) -> Self:
-        """Train the network, watched by a scorer when one is named."""
-        if watched is not None and self.scoring != "loss":
-            monitor = ScoreMonitor(self.scoring, self.module_, watched, self.classes_, self.precision)
-        return super()._train(batches, watched, monitor)
+    def _train_watched(self, batches: Batches, watched: Any, weight: np.ndarray | None) -> Self:
+        """Train the network, watched by a scorer when one is named: it counts items by `weight`, not by their class."""
+        if watched is None or self.scoring == "loss":
+            return self._train(batches, watched)
+        judged = copy(watched)
+        judged.weight = torch.as_tensor(weight).to(watched.weight)
+        monitor = ScoreMonitor(self.scoring, self.module_, judged, self.classes_, self.precision)
+        return self._train(batches, watched, monitor)
 
     def _learn_classes(self, y: np.ndarray, reset: bool) -> None:
         check_classification_targets(y)

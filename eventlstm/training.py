@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from .batches import Batch, Output
 from .checkpoints import Checkpoint, fingerprint
-from .devices import autocast, device_generator
+from .devices import autocast, device_generator, spawn
 from .optimizers import Lowest, Plateau, lr_factor, make_optimizer
 from .threads import Workers, end_if_stopped, is_one_of_many
 
@@ -42,6 +42,16 @@ class Batches(Protocol):
 
     def contents(self) -> list[Any]:
         """Return all that decides what is trained on, for a fingerprint."""
+
+
+class Monitor(Protocol):
+    """What the loop needs to know of a judge of the network."""
+
+    def __call__(self) -> float:
+        """Return the score; higher is better."""
+
+    def contents(self) -> list[Any]:
+        """Return all that decides which scorer it is, for a fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ class Trainer:
         Where the order of items, masks and augmentations are drawn from; on the cpu.
     validation : Batches, optional
         What to record the loss on as ``valid_loss`` after each epoch.
-    monitor : callable, optional
+    monitor : Monitor, optional
         Returns a validation score, higher is better, recorded as ``valid_score``; early stopping and the plateau
         watch it in place of the loss.
     augment : callable, optional
@@ -115,7 +125,7 @@ class Trainer:
         generator: torch.Generator,
         *,
         validation: Batches | None = None,
-        monitor: Callable[[], float] | None = None,
+        monitor: Monitor | None = None,
         augment: Augment | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -124,6 +134,7 @@ class Trainer:
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         self.device, self.dtype = self.weights[0].device, self.weights[0].dtype
         self.generator = self.draws = generator
+        self.seeds = spawn(generator)  # of pieces: their number must not change the order of the items
         self.optimizer = make_optimizer(
             recipe.optimizer, self.weights, lr=recipe.lr, weight_decay=recipe.weight_decay, momentum=recipe.momentum
         )
@@ -193,7 +204,7 @@ class Trainer:
             value = self._piece_loss(self.batches, batch, batch, self.draws)
             value.backward()
             return value.detach()
-        seeds = torch.randint(2**62, (len(pieces),), generator=self.draws).tolist()  # drawn here: in a fixed order
+        seeds = torch.randint(2**62, (len(pieces),), generator=self.seeds).tolist()  # drawn here: in a fixed order
         values, gradients = zip(*self.workers.map(partial(self._piece_gradients, batch), pieces, seeds), strict=True)
         for weight, *of_pieces in zip(self.weights, *gradients, strict=True):
             weight.grad = add_up(of_pieces)
@@ -275,6 +286,7 @@ class Trainer:
             "weights": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "seeds": self.seeds.get_state(),
             "history": self.history,
             "best": vars(self.best),
             "plateau": vars(self.plateau),
@@ -288,6 +300,7 @@ class Trainer:
         self.module.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        self.seeds.set_state(state["seeds"])
         self.history = state["history"]
         vars(self.best).update(state["best"])
         vars(self.plateau).update(state["plateau"])
@@ -297,13 +310,14 @@ class Trainer:
         return fingerprint(
             vars(replace(self.recipe, n_jobs=1, verbose=0)),
             self.n_epochs,
+            getattr(self.module, "architecture", None),  # a pooling or a dropout may have no weights
             self.module.state_dict(),
             self.generator.get_state(),
             self.batches.contents(),
             None if self.validation is None else self.validation.contents(),
             self.loss,
             self.augment,
-            self.monitor is not None,
+            None if self.monitor is None else self.monitor.contents(),
         )
 
 
