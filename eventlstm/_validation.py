@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import assert_all_finite
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 __all__ = [
     "CheckedWindows",
+    "HasMethods",
     "Interval",
     "StrOptions",
     "check_is_fitted",

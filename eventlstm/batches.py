@@ -19,6 +19,8 @@ from .windows import LogWindows
 # Batches without a given size hold at most so many windows or chunks, and fewer where an epoch would have too few.
 AUTO_WINDOWS = 64
 AUTO_CHUNKS = 8
+# Windows or chunks of rare classes in each of the batches that are to be balanced.
+MIN_RARE = 2
 
 
 class Batch(NamedTuple):
@@ -56,6 +58,46 @@ def count_chunks(starts: np.ndarray, n_rows: int, stride: int) -> int:
     """Return how many chunks of `stride` labelled rows cover all stretches."""
     lengths = np.diff(np.append(starts, n_rows))
     return int((-(-lengths // stride)).sum())
+
+
+class Hands(NamedTuple):
+    """The items of an epoch in the order in which they are dealt to batches."""
+
+    order: torch.Tensor  # (n_dealt,) numbers of items
+    share: torch.Tensor  # (n_dealt,) of an item's weight: items that are dealt more than once keep theirs in all
+    sizes: list[int]  # of the batches
+
+    def split(self, like: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Yield the numbers of each batch's items, there and on the device of `like`, and their shares of it."""
+        there, share = self.order.to(like.device), self.share.to(like)  # once an epoch
+        yield from zip(*(part.split(self.sizes) for part in (self.order, there, share)), strict=True)
+
+
+def deal(n_items: int, batch_size: int, generator: torch.Generator | None, rare: torch.Tensor | None) -> Hands:
+    """Return items in a random order, or in theirs without a generator; rare ones are spread over all batches.
+
+    Each batch then gets `MIN_RARE` of the rare items at least, and where there are fewer they are dealt again, at so
+    much less weight that nothing else changes.
+    """
+    n_batches = -(-n_items // batch_size)
+    if generator is None or rare is None or n_batches == 1 or not rare.any() or rare.all():
+        order = torch.arange(n_items) if generator is None else torch.randperm(n_items, generator=generator)
+        return Hands(order, torch.ones(n_items), [len(part) for part in order.split(batch_size)])
+    some, others = (torch.nonzero(mask)[:, 0] for mask in (rare.cpu(), ~rare.cpu()))
+    n_rounds = -(-MIN_RARE * n_batches // len(some))
+    dealt = torch.cat([some[torch.randperm(len(some), generator=generator)] for _ in range(n_rounds)])
+    others = others[torch.randperm(len(others), generator=generator)]
+    hands = [
+        torch.cat(pair) for pair in zip(dealt.tensor_split(n_batches), others.tensor_split(n_batches), strict=True)
+    ]
+    order = torch.cat(hands)
+    share = torch.where(rare.cpu()[order], 1.0 / n_rounds, 1.0)
+    return Hands(order, share, [len(hand) for hand in hands])
+
+
+def find_rare(target: torch.Tensor) -> torch.Tensor:
+    """Return which items are of another class than the most frequent one."""
+    return target != target.bincount().argmax()
 
 
 class WindowGather:
@@ -111,6 +153,7 @@ class WindowBatches:
         *,
         lengths: np.ndarray | None = None,
         attention_entropy: float = 0.0,
+        balanced: bool = False,
     ) -> None:
         device, dtype = gather.values.device, gather.values.dtype
         self.gather = gather
@@ -119,17 +162,16 @@ class WindowBatches:
         self.batch_size = batch_size
         self.lengths = None if lengths is None else torch.as_tensor(lengths, dtype=torch.int64)
         self.attention_entropy = attention_entropy
+        self.rare = find_rare(self.target) if balanced else None
         self.n_batches = -(-gather.n_items // batch_size)
 
     def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:
         """Yield every window once, shuffled by `generator` when one is given."""
-        shuffle = generator is not None and self.n_batches > 1
-        n_items = self.gather.n_items
-        order = torch.randperm(n_items, generator=generator) if shuffle else torch.arange(n_items)
-        there = order.to(self.target.device)  # once an epoch; lengths stay on the cpu, where torch packs windows
-        for items, on_cpu in zip(there.split(self.batch_size), order.split(self.batch_size), strict=True):
+        shuffle = generator if self.n_batches > 1 else None
+        hands = deal(self.gather.n_items, self.batch_size, shuffle, self.rare)
+        for on_cpu, items, share in hands.split(self.weight):  # lengths stay on the cpu, where torch packs windows
             lengths = None if self.lengths is None else self.lengths[on_cpu]
-            yield Batch(self.gather(items), self.target[items], self.weight[items], lengths)
+            yield Batch(self.gather(items), self.target[items], self.weight[items] * share, lengths)
 
     def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
         """Return logits, (batch, n_outputs), and the price of uneven attention where one is asked."""
@@ -143,7 +185,7 @@ class WindowBatches:
     def contents(self) -> list[Any]:
         """Return all that decides what is trained on."""
         data = [*self.gather.contents(), self.target, self.weight, self.lengths]
-        return [*data, self.batch_size, self.attention_entropy]
+        return [*data, self.batch_size, self.attention_entropy, self.rare]
 
 
 class ChunkBatches:
@@ -164,6 +206,7 @@ class ChunkBatches:
         burn_in: int,
         stride: int,
         batch_size: int,
+        balanced: bool = False,
     ) -> None:
         self.values = values
         self.starts = starts
@@ -173,22 +216,25 @@ class ChunkBatches:
         self.burn_in = burn_in
         self.stride = stride
         self.batch_size = batch_size
+        self.rare = find_rare(self.target) if balanced else None
         self.n_batches = -(-count_chunks(starts, len(values), stride) // batch_size)
 
     def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:
         """Yield every row once, in chunks cut and shuffled by `generator` when one is given."""
         begin, first, last = self._cut(generator)
         self.n_batches = -(-len(begin) // self.batch_size)
-        order = torch.arange(len(begin)) if generator is None else torch.randperm(len(begin), generator=generator)
+        rare = None if self.rare is None else self._holds_rare(begin, first, last)
+        hands = deal(len(begin), self.batch_size, generator, rare)
         steps = torch.arange(-self.burn_in, self.stride, device=self.values.device)
         share_inside = len(self.values) / (len(begin) * self.stride)  # the mean weight of an epoch's items is to be one
-        for items in order.to(self.values.device).split(self.batch_size):
+        for _, items, share in hands.split(self.weight):
             low, high = first[items, None], last[items, None]
             rows = begin[items, None] + steps  # (batch, burn_in + stride)
             kept = rows.clamp(low, high)
             labelled = kept[:, self.burn_in :]  # (batch, stride)
             inside = rows[:, self.burn_in :] == labelled
-            yield Batch(self.values[kept], self.target[labelled], self.weight[labelled] * inside / share_inside)
+            weight = self.weight[labelled] * inside / share_inside * share[:, None]
+            yield Batch(self.values[kept], self.target[labelled], weight)
 
     def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
         """Return logits of the labelled steps, (batch, stride, n_outputs), and no price."""
@@ -198,7 +244,13 @@ class ChunkBatches:
     def contents(self) -> list[Any]:
         """Return all that decides what is trained on."""
         data = [self.values, self.starts, self.target, self.weight]
-        return [*data, self.burn_in, self.stride, self.batch_size]
+        return [*data, self.burn_in, self.stride, self.batch_size, self.rare]
+
+    def _holds_rare(self, begin: torch.Tensor, first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """Return whether chunks have labelled rows of a rare class, (n_chunks,)."""
+        so_far = torch.cat([self.rare.new_zeros(1, dtype=torch.int64), self.rare.cumsum(0)])  # type: ignore[union-attr]
+        end = torch.minimum(begin + self.stride - 1, last)
+        return so_far[end + 1] > so_far[torch.maximum(begin, first)]
 
     def _cut(self, generator: torch.Generator | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return for each chunk its first labelled row, and the first and the last row of its stretch."""

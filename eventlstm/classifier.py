@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils import check_random_state
 
-from ._validation import CheckedWindows, StrOptions, check_is_fitted, check_sample_weight, check_windows, fit_context
+from ._validation import CheckedWindows, check_is_fitted, fit_context
 from .batches import AUTO_WINDOWS, WindowBatches
-from .recurrent import mean_one_weights, refuse_unusable, weigh_classes
+from .recurrent import mean_one, weigh_classes
 from .stepwise import StepClassifier
 from .threads import one_thread
-from .windows import LogWindows
 
 
 class LSTMClassifier(StepClassifier):
@@ -62,8 +59,20 @@ class LSTMClassifier(StepClassifier):
     attention_entropy : float, default=0.0
         Penalty on attention that settles on few steps; 0.01 to 0.1 keeps it from collapsing early in training. Needs a
         `pooling` with attention.
+    loss : str, Loss, callable or nn.Module, default="cross_entropy"
+        What training minimises: "cross_entropy", "focal", "class_balanced", "logit_adjusted", "asymmetric", "ldam",
+        "average_precision", an object of `losses` with parameters of its own, or any function of logits and classes.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn. They change the probabilities, seldom the ranking.
+    sampler : sampler or None, default=None
+        A sampler of imbalanced-learn, such as ``RandomUnderSampler()`` or ``SMOTE()``, or `TemporalOversampler`. It
+        works on the windows to train on, after any have been held out; not for step-by-step training.
+    balanced_batches : bool, default=False
+        Whether each batch holds two windows of the rare classes at least; their weight in all stays the same.
+    prior_bias : bool, default=False
+        Whether the network's first guess is the share of each class in training.
+    correct_prior : bool, default=False
+        Whether probabilities are freed from what the sampler, the weights and the loss did to them; see Notes.
     max_epochs : int or "auto", default="auto"
         Passes over the data: an int is exactly that many, unless `early_stopping` ends them; "auto" is 15, or as
         many as it takes to make `min_steps` steps on a small set.
@@ -129,13 +138,14 @@ class LSTMClassifier(StepClassifier):
     verbose : int, default=0
         Whether to show a progress bar over the epochs.
     random_state : int, RandomState or None, default=None
-        Seed of the weights, the order of windows and the dropout. With an int, NumPy's and torch's global generators
-        are left alone.
+        Seed of the weights, the order of windows and the dropout; the global generators are left alone with an int.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The classes.
+    class_factors_ : ndarray of shape (n_classes,)
+        By which factor training saw each class over its weight in the data: that of sampler, weights and loss together.
     categories_ : list of ndarray
         The codes of each categorical channel.
     module_ : torch.nn.Module
@@ -162,6 +172,22 @@ class LSTMClassifier(StepClassifier):
     -----
     Windows may differ in length: fill the tail of the shorter ones with NaN in all channels, or pass `lengths`.
 
+    Weights, samplers and losses for rare classes move probabilities, and seldom rank better. What `correct_prior` does:
+
+    ======================================================  =========================================================
+    Trained with                                            ``correct_prior=True``
+    ======================================================  =========================================================
+    `class_weight`, RandomUnderSampler, RandomOverSampler   exact: the odds are divided by what was added
+    "focal"                                                 exact: the closed form of Charoenphakdee et al., 2021
+    "class_balanced", "logit_adjusted"                      exact, as for weights
+    `balanced_batches`, `prior_bias`                        nothing to correct
+    SMOTE, ADASYN, NearMiss, TemporalOversampler, ...       the shares only: calibrate on runs held out
+    "asymmetric", "ldam", "average_precision", functions    refused: calibrate on runs held out
+    ======================================================  =========================================================
+
+    Exact means: for a network that has learnt what its loss asks for. To calibrate, put an `EventClassifier` into
+    ``CalibratedClassifierCV(model, cv=RunKFold(5))``.
+
     References
     ----------
     Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation, 1997.
@@ -184,11 +210,6 @@ class LSTMClassifier(StepClassifier):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **StepClassifier._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-    }
-
     def __init__(
         self,
         n_channels: int = 1,
@@ -208,7 +229,12 @@ class LSTMClassifier(StepClassifier):
         pooling: str = "last",
         num_heads: int = 4,
         attention_entropy: float = 0.0,
+        loss: Any = "cross_entropy",
         class_weight: Any = None,
+        sampler: Any = None,
+        balanced_batches: bool = False,
+        prior_bias: bool = False,
+        correct_prior: bool = False,
         max_epochs: int | str = "auto",
         min_steps: int = 800,
         batch_size: int | str | None = "auto",
@@ -252,7 +278,12 @@ class LSTMClassifier(StepClassifier):
         self.pooling = pooling
         self.num_heads = num_heads
         self.attention_entropy = attention_entropy
+        self.loss = loss
         self.class_weight = class_weight
+        self.sampler = sampler
+        self.balanced_batches = balanced_batches
+        self.prior_bias = prior_bias
+        self.correct_prior = correct_prior
         self.max_epochs = max_epochs
         self.min_steps = min_steps
         self.batch_size = batch_size
@@ -315,20 +346,18 @@ class LSTMClassifier(StepClassifier):
         """
         windows, y, weight = self._check_fit(X, y, sample_weight, lengths, reset=not self._goes_on())
         rng = check_random_state(self.random_state)
-        held_out = None
-        if X_val is not None:
-            if y_val is None:
-                raise ValueError("X_val came without y_val. Pass the classes of its windows as y_val.")
-            held_out = self._check_windows(X_val), column_or_1d(y_val), np.ones(len(y_val))
-            check_consistent_length(held_out[0].values, *held_out[1:])
-        elif self.early_stopping:
+        held_out = self._check_validation(X_val, y_val)
+        if held_out is None and self.early_stopping:
             train, rest = self._hold_out(y, weight, rng)
             held_out = windows.take(rest), y[rest], weight[rest]
             windows, y, weight = windows.take(train), y[train], weight[train]
+        n_events, counts = self._count_events(windows.values, y), self._count(y, weight)
+        windows, y, weight = self._sample(windows, y, weight, rng)
+        weight = self._weigh(y, weight, n_events, counts)
         with one_thread():
-            self._start(rng, len(self.classes_))
-            watched = held_out and self._weighed_batches(*held_out)
-            return self._train_watched(self._weighed_batches(windows, y, weight), watched, held_out and held_out[2])
+            self._start_classifier(rng)
+            watched = held_out and self._window_batches(*held_out[:2], weigh_classes(*held_out[1:], self.class_weight))
+            return self._train_watched(self._window_batches(windows, y, weight), watched, held_out and held_out[2])
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -359,11 +388,14 @@ class LSTMClassifier(StepClassifier):
             raise ValueError("classes must be passed in the first call of partial_fit: all classes that will come.")
         if self.class_weight == "balanced":
             raise ValueError("class_weight='balanced' cannot be known from a part of the data. Take a dict of weights.")
+        if self.sampler is not None:
+            raise ValueError("A sampler cannot balance what comes in parts. Set sampler=None, or call fit.")
         windows, y, weight = self._check_fit(X, y, sample_weight, lengths, reset=first, classes=classes)
+        weight = self._weigh(y, weight, self._count_events(windows.values, y), self._count(y, weight))
         with one_thread():
             if first:
-                self._start(check_random_state(self.random_state), len(self.classes_))
-            return self._pass_once(self._window_batches(windows, y, weigh_classes(y, weight, self.class_weight)))
+                self._start_classifier(check_random_state(self.random_state))
+            return self._pass_once(self._window_batches(windows, y, weight, scaled=False), self._loss)
 
     def predict_proba(self, X: Any, *, lengths: Any = None) -> np.ndarray:
         """Return the probability of each class.
@@ -381,7 +413,9 @@ class LSTMClassifier(StepClassifier):
             Probabilities, in the order of `classes_`.
         """
         check_is_fitted(self)
-        return self._score(self._check_windows(X, lengths))
+        windows = self._check_windows(X, lengths)
+        with one_thread():
+            return self._proba(self._outputs(windows))
 
     def predict(self, X: Any, *, lengths: Any = None) -> np.ndarray:
         """Return the most probable class.
@@ -401,39 +435,16 @@ class LSTMClassifier(StepClassifier):
         proba = self.predict_proba(X, lengths=lengths)
         return self.classes_[proba.argmax(axis=1)]
 
-    def _check_fit(
-        self, X: Any, y: Any, sample_weight: Any, lengths: Any, *, reset: bool, classes: Any = None
-    ) -> tuple[CheckedWindows, np.ndarray, np.ndarray]:
-        """Check the input of a fit and learn its shape, classes and codes."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None. Pass a class per window."
-            )
-        if isinstance(X, LogWindows):
-            windows = CheckedWindows(refuse_unusable(X, lengths)) if reset else self._check_windows(X, lengths)
-            y, self.n_features_in_ = column_or_1d(y), X.shape[1] * X.shape[2]
-        else:
-            windows, y = check_windows(self, X, y, reset=reset, dtype=self._numpy_dtype(), lengths=lengths)
-        check_consistent_length(windows.values, y)
-        check_classification_targets(y)
-        self._learn_classes(y if classes is None else classes, reset)
-        self.n_timesteps_, self.n_channels_ = windows.values.shape[1:]
-        windows = self._learn_codes(windows, reset)
-        weight = check_sample_weight(sample_weight, y[:, None], dtype=np.float64, ensure_non_negative=True)
-        return windows, y, weight
-
-    def _window_batches(self, windows: CheckedWindows, y: np.ndarray, weight: np.ndarray) -> WindowBatches:
-        size = self._batch_size(len(y), AUTO_WINDOWS)
-        numbers = self._encode(y)
+    def _window_batches(
+        self, windows: CheckedWindows, y: np.ndarray, weight: np.ndarray, *, scaled: bool = True
+    ) -> WindowBatches:
+        """Return windows to train on, or to watch the loss on, with weights that are `scaled` to a mean of one."""
         return WindowBatches(
             self._gather(windows),
-            numbers,
-            weight,
-            size,
+            self._encode(y),
+            mean_one(weight) if scaled else weight,
+            self._batch_size(len(y), AUTO_WINDOWS),
             lengths=windows.lengths,
             attention_entropy=self.attention_entropy,
+            balanced=self.balanced_batches,
         )
-
-    def _weighed_batches(self, windows: CheckedWindows, y: np.ndarray, weight: np.ndarray) -> WindowBatches:
-        """Return windows to train on, or to watch the same loss on, with weights of mean one."""
-        return self._window_batches(windows, y, mean_one_weights(y, weight, self.class_weight))

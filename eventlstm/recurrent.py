@@ -20,7 +20,6 @@ from .augmentation import Augmentation
 from .batches import WindowGather, auto_batch_size
 from .devices import PRECISIONS, autocast, resolve_device, weight_dtype
 from .insight import InsightMixin
-from .losses import cross_entropy
 from .networks import RecurrentNet
 from .optimizers import OPTIMIZERS, SCHEDULE_NAMES, load_state
 from .threads import Workers, count_threads
@@ -126,7 +125,7 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
                 "Set pooling to 'additive', 'luong' or 'multihead', or attention_entropy=0."
             )
 
-    def _train(self, batches: Batches, watched: Batches | None, monitor: Any = None) -> Self:
+    def _train(self, batches: Batches, loss: Any, watched: Batches | None, monitor: Any = None) -> Self:
         """Train the network and record what training said."""
         if self.checkpoint is not None and not isinstance(self.random_state, Integral):
             raise ValueError(
@@ -136,7 +135,7 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         trainer = Trainer(
             self.module_,
             batches,
-            cross_entropy,
+            loss,
             self._recipe(),
             self._generator,
             validation=watched,
@@ -146,11 +145,11 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         )
         return self._record(trainer.fit_loop())
 
-    def _pass_once(self, batches: Batches) -> Self:
+    def _pass_once(self, batches: Batches, loss: Any) -> Self:
         """Train for one epoch with the optimizer as the last call of `partial_fit` left it."""
         recipe = self._recipe(schedule="constant")
         torch.randint(2, (), generator=self._generator)  # a pass over one batch in pieces draws nothing else from it
-        trainer = Trainer(self._on_device(), batches, cross_entropy, recipe, self._generator, augment=self._augment())
+        trainer = Trainer(self._on_device(), batches, loss, recipe, self._generator, augment=self._augment())
         if hasattr(self, "optimizer_state_"):
             self._load_moments(trainer.optimizer)
         with trainer.workers:
@@ -362,9 +361,8 @@ def weigh_classes(y: np.ndarray, weight: np.ndarray, class_weight: Any) -> np.nd
     return weight
 
 
-def mean_one_weights(y: np.ndarray, weight: np.ndarray, class_weight: Any) -> np.ndarray:
-    """Return the weights of items times those of their classes, scaled to a mean of one."""
-    weight = weigh_classes(y, weight, class_weight)
+def mean_one(weight: np.ndarray) -> np.ndarray:
+    """Return weights scaled to a mean of one."""
     total = weight.sum()
     if total <= 0:
         raise ValueError("All weights are zero. Give at least one row a positive sample_weight.")

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from .batches import Batch, Output
 from .checkpoints import Checkpoint, fingerprint
 from .devices import autocast, device_generator, spawn
+from .loss_base import PreparedLoss
 from .optimizers import Lowest, Plateau, lr_factor, make_optimizer
 from .threads import Workers, end_if_stopped, is_one_of_many
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Loss = Callable[..., torch.Tensor]
 Augment = Callable[[Batch, torch.Generator], Batch]
 History = list[dict[str, float]]
 
@@ -130,6 +131,7 @@ class Trainer:
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.module, self.batches, self.loss, self.recipe = module, batches, loss, recipe
+        self.epoch_loss, self.whole_batch = loss, getattr(loss, "whole_batch", False)
         self.validation, self.monitor, self.augment = validation, monitor, augment
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         self.device, self.dtype = self.weights[0].device, self.weights[0].dtype
@@ -166,6 +168,7 @@ class Trainer:
     def run_epoch(self) -> float:
         """Pass over the data once and return the mean loss."""
         progress, share = len(self.history) / self.n_epochs, 1 / self.n_epochs
+        self.epoch_loss = self.loss.at(progress) if isinstance(self.loss, PreparedLoss) else self.loss
         total = torch.zeros((), dtype=self.dtype, device=self.device)  # read once an epoch: no wait for the device
         n_seen = 0
         self.draws = device_generator(self.generator, self.device)
@@ -231,13 +234,14 @@ class Trainer:
         """
         with autocast(self.recipe.precision, self.device):
             logits, penalty = batches.forward(self.module, piece, generator)
-        value = weighted_sum(self.loss, logits.to(self.dtype), piece) / whole.target.numel()
+        value = weighted_sum(self.epoch_loss, logits.to(self.dtype), piece) / whole.target.numel()
         if penalty is None:
             return value
         return value + penalty.to(self.dtype) * (len(piece.x) / len(whole.x))
 
     def _pieces(self, batch: Batch) -> list[Batch]:
-        return batch.split(self.recipe.micro_batch_size) if self.device.type == "cpu" else [batch]
+        whole = self.whole_batch or self.device.type != "cpu"
+        return [batch] if whole else batch.split(self.recipe.micro_batch_size)
 
     def _set_lr(self, progress: float) -> None:
         factor = self.recipe.lr_factor(progress)
@@ -323,11 +327,17 @@ class Trainer:
 
 def weighted_sum(loss: Loss, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Return the sum of weighted losses; of a mixture of windows, each label's by its share (Zhang et al., 2018)."""
-    values = loss(logits, batch.target) * batch.weight
+    value = labelled_sum(loss, logits, batch.target, batch.weight)
     if batch.mix is not None:
         share, target, weight = batch.mix
-        values = share * values + (1.0 - share) * loss(logits, target) * weight
-    return values.sum()
+        value = share * value + (1.0 - share) * labelled_sum(loss, logits, target, weight)
+    return value
+
+
+def labelled_sum(loss: Loss, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return the sum of the losses of items times their weights, which a loss of a whole batch is told."""
+    told = {"weight": weight} if getattr(loss, "whole_batch", False) else {}
+    return (loss(logits, target, **told) * weight).sum()
 
 
 def add_up(gradients: list[torch.Tensor | None]) -> torch.Tensor | None:
