@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
+from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, RandomOverSampler
+from imblearn.under_sampling import NearMiss, RandomUnderSampler
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
@@ -24,22 +26,37 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from .augmentation import Augmentation
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
+from .flattening import FlattenWindows
 from .inputs import InputScaler
+from .losses import LOSSES
+from .temporal_oversampling import TemporalOversampler
+from .window_sampler import WindowSampler
 
 CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
+        *LOSSES.values(),
+        ADASYN,
         Augmentation,
+        BorderlineSMOTE,
         EventClassifier,
         FixedThresholdClassifier,
+        FlattenWindows,
         InputScaler,
         LSTMClassifier,
         MinMaxScaler,
         MissingIndicator,
+        NearMiss,
         Pipeline,
+        RandomOverSampler,
+        RandomUnderSampler,
         RobustScaler,
+        SMOTE,
+        SMOTENC,
         SimpleImputer,
         StandardScaler,
+        TemporalOversampler,
+        WindowSampler,
     )
 }
 

@@ -353,11 +353,12 @@ class LSTMClassifier(StepClassifier):
             windows, y, weight = windows.take(train), y[train], weight[train]
         n_events, counts = self._count_events(windows.values, y), self._count(y, weight)
         windows, y, weight = self._sample(windows, y, weight, rng)
-        weight = self._weigh(y, weight, n_events, counts)
+        weight, n_items, loss = self._plan(y, weight, n_events, counts)
         with one_thread():
-            self._start_classifier(rng)
+            self._start_classifier(rng, n_items)
             watched = held_out and self._window_batches(*held_out[:2], weigh_classes(*held_out[1:], self.class_weight))
-            return self._train_watched(self._window_batches(windows, y, weight), watched, held_out and held_out[2])
+            batches = self._window_batches(windows, y, weight)
+            return self._train_watched(loss, batches, watched, held_out and held_out[2])
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -391,11 +392,12 @@ class LSTMClassifier(StepClassifier):
         if self.sampler is not None:
             raise ValueError("A sampler cannot balance what comes in parts. Set sampler=None, or call fit.")
         windows, y, weight = self._check_fit(X, y, sample_weight, lengths, reset=first, classes=classes)
-        weight = self._weigh(y, weight, self._count_events(windows.values, y), self._count(y, weight))
+        n_events, counts = self._count_events(windows.values, y), self._count(y, weight)
+        weight, n_items, loss = self._plan(y, weight, n_events, counts)
         with one_thread():
             if first:
-                self._start_classifier(check_random_state(self.random_state))
-            return self._pass_once(self._window_batches(windows, y, weight, scaled=False), self._loss)
+                self._start_classifier(check_random_state(self.random_state), n_items)
+            return self._pass_once(self._window_batches(windows, y, weight, scaled=False), loss)
 
     def predict_proba(self, X: Any, *, lengths: Any = None) -> np.ndarray:
         """Return the probability of each class.

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_consistent_length
 from torch import nn
 
 from ._validation import CheckedWindows, HasMethods, StrOptions, check_sample_weight, check_windows
-from .losses import LOSSES, Loss, make_loss
+from .loss_base import Loss, PreparedLoss
+from .losses import LOSSES, make_loss
 from .monitoring import ScoreMonitor
 from .priors import undo_factors
 from .recurrent import RecurrentEstimator, refuse_unusable, weigh_classes
@@ -88,58 +89,65 @@ class LabelledEstimator(ClassifierMixin, RecurrentEstimator):
         )
         return CheckedWindows(new.values, new.lengths), new.y, np.asarray(new.weight)
 
-    def _weigh(self, y: np.ndarray, weight: np.ndarray, n_events: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Return weights of items with those of their classes in them, and learn the loss and what it all does.
+    def _plan(
+        self, y: np.ndarray, weight: np.ndarray, n_events: np.ndarray, counts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, PreparedLoss]:
+        """Return weights with those of the classes in them, their sum for each class, and the loss.
 
-        `n_events` are the events of each class, and `counts` its weight before any sampling.
+        `n_events` are the events of each class, and `counts` its weight before any sampling; by them is learnt by which
+        factor training sees each class.
         """
         weight = weigh_classes(y, weight, self.class_weight)
-        self._set_loss(self._count(y, weight), n_events, counts)
-        return weight
-
-    def _set_loss(self, n_items: np.ndarray, n_events: np.ndarray, counts: np.ndarray) -> None:
-        """Make the loss for so many items of each class, and note by which factor training sees each class."""
+        n_items = self._count(y, weight)
         loss = make_loss(self.loss)
         if self.correct_prior:
             loss.restore(np.full((1, len(n_items)), 1 / len(n_items)))  # refuses what cannot be undone
-        self._loss = loss.prepare(n_items, n_events)
-        self._prior = n_items / n_items.sum()
         seen = np.divide(n_items, counts, out=np.ones(len(counts)), where=counts > 0)
         self.class_factors_ = seen * loss.class_factors(n_items, n_events)
+        return weight, n_items, loss.prepare(n_items, n_events)
 
     def _count(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return the weight of each class, (n_classes,)."""
         return np.bincount(self._encode(y), weights=weight, minlength=len(self.classes_))
 
     def _count_events(self, windows: Any, y: np.ndarray) -> np.ndarray:
-        """Return the stretches of equal label of each class in a log; windows of an array count by themselves."""
+        """Return the events of each class in a log; windows of an array count by themselves."""
         if not isinstance(windows, LogWindows):
             return np.bincount(self._encode(y), minlength=len(self.classes_))
         return self._count_runs(y, np.searchsorted(windows.starts, windows.ends, side="right"))
 
     def _count_runs(self, y: np.ndarray, stretch: np.ndarray) -> np.ndarray:
-        """Return how often each class begins, given the number of the stretch that each item is in."""
+        """Return how many events each class has, given the number of the stretch that each item is in.
+
+        The most frequent class has few stretches, but long ones: it counts as many as events would fit into it.
+        """
         numbers = self._encode(y)
         begins = np.append(True, (np.diff(numbers) != 0) | (np.diff(stretch) != 0))
-        return np.bincount(numbers[begins], minlength=len(self.classes_))
+        n_items = np.bincount(numbers, minlength=len(self.classes_))
+        n_runs = np.bincount(numbers[begins], minlength=len(self.classes_)).astype(float)
+        quiet = n_items.argmax()
+        others = np.delete(n_items, quiet).sum(), np.delete(n_runs, quiet).sum()
+        if others[1]:
+            n_runs[quiet] = max(n_runs[quiet], n_items[quiet] * others[1] / others[0])
+        return n_runs
 
-    def _start_classifier(self, rng: np.random.RandomState) -> None:
+    def _start_classifier(self, rng: np.random.RandomState, n_items: np.ndarray) -> None:
         """Make the network; under `prior_bias` its first guess is the share of each class."""
         fresh = not self._goes_on()
         self._start(rng, len(self.classes_))
         if fresh and self.prior_bias:
+            prior = np.maximum(n_items / n_items.sum(), SMALLEST_PRIOR)
             with torch.no_grad():
-                prior = torch.from_numpy(np.maximum(self._prior, SMALLEST_PRIOR))
-                self.module_.head.bias.copy_(prior.log())
+                self.module_.head.bias.copy_(torch.from_numpy(np.log(prior)))
 
-    def _train_watched(self, batches: Batches, watched: Any, weight: np.ndarray | None) -> Self:
+    def _train_watched(self, loss: PreparedLoss, batches: Batches, watched: Any, weight: np.ndarray | None) -> Self:
         """Train the network, watched by a scorer when one is named: it counts items by `weight`, not by their class."""
         if watched is None or self.scoring == "loss":
-            return self._train(batches, self._loss, watched)
+            return self._train(batches, loss, watched)
         judged = copy(watched)
         judged.weight = torch.as_tensor(weight).to(watched.weight)
         monitor = ScoreMonitor(self.scoring, self.module_, judged, self.classes_, self.precision)
-        return self._train(batches, self._loss, watched, monitor)
+        return self._train(batches, loss, watched, monitor)
 
     def _proba(self, logits: torch.Tensor) -> np.ndarray:
         """Return probabilities in float64: in float32 the surest rows would all tie at one."""

@@ -156,7 +156,7 @@ def called_loss(
 ) -> torch.Tensor:
     """Return what a function says of each item, or its one number for every item."""
     if isinstance(function, nn.Module):
-        pass  # in place, and for nothing after the first call
+        function.to(logits)  # in place, and for nothing after the first call
     flat, labels = logits.reshape(-1, logits.shape[-1]), target.reshape(-1)
     try:
         values = function(flat, labels)

@@ -64,7 +64,7 @@ def undo_factors(proba: Any, factors: Any) -> np.ndarray:
         raise ValueError(
             f"factors is {factors.tolist()}, but one positive number is needed for each of {proba.shape[-1]} classes."
         )
-    values = values * (factors.min() / factors)
+    values = values / factors
     return (values / values.sum(axis=-1, keepdims=True)).astype(proba.dtype)
 
 

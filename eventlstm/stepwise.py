@@ -85,9 +85,10 @@ class StepClassifier(LabelledEstimator):
         weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         size = {"burn_in": burn_in, "stride": stride}
         stretch = np.searchsorted(starts, np.arange(len(y)), side="right")
-        weight = self._weigh(y, weight, self._count_runs(y, stretch), self._count(y, weight))
+        n_events, counts = self._count_runs(y, stretch), self._count(y, weight)
+        weight, n_items, loss = self._plan(y, weight, n_events, counts)
         with one_thread():
-            self._start_classifier(check_random_state(self.random_state))
+            self._start_classifier(check_random_state(self.random_state), n_items)
             batches = self._chunk_batches(values, y, weight, starts, **size)
             watched = weight_val = None
             if X_val is not None and y_val is not None and starts_val is not None:
@@ -95,7 +96,7 @@ class StepClassifier(LabelledEstimator):
                 values_val = self._code_values(np.array(X_val, dtype=self._numpy_dtype()))
                 of_classes = weigh_classes(y_val, weight_val, self.class_weight)
                 watched = self._chunk_batches(values_val, y_val, of_classes, starts_val, **size)
-            return self._train_watched(batches, watched, weight_val)
+            return self._train_watched(loss, batches, watched, weight_val)
 
     def predict_proba_steps(self, X: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
         """Return the probabilities at every row of one stretch or of several, and the state to go on from.
