@@ -57,8 +57,7 @@ class LSTMClassifier(StepClassifier):
     num_heads : int, default=4
         Heads of ``pooling="multihead"``; they divide the width.
     attention_entropy : float, default=0.0
-        Penalty on attention that settles on few steps; 0.01 to 0.1 keeps it from collapsing early in training. Needs a
-        `pooling` with attention.
+        Penalty on an attention `pooling` that settles on few steps; 0.01 to 0.1 keeps it from collapsing early.
     loss : str, Loss, callable or nn.Module, default="cross_entropy"
         What training minimises: "cross_entropy", "focal", "class_balanced", "logit_adjusted", "asymmetric", "ldam",
         "average_precision", an object of `losses` with parameters of its own, or any function of logits and classes.
@@ -98,9 +97,9 @@ class LSTMClassifier(StepClassifier):
     max_grad_norm : float or None, default=1.0
         Norm to which gradients are clipped.
     schedule : {"cosine", "linear", "step", "one_cycle", "plateau", "constant"}, default="cosine"
-        Course of the learning rate after the warm-up: half a cosine or a line down to zero; a tenth at half and at
-        three quarters of training; one cycle; a tenth whenever the loss (or score) held out, or else the training
-        loss, stands still; or none. The falling rate does better than early stopping where events are few.
+        Course of the learning rate after the warm-up: half a cosine or a line down to zero; a tenth at 1/2 and 3/4 of
+        training; one cycle; a tenth whenever the loss (or score) held out, or else the training loss, stands still; or
+        none. A falling rate does better than early stopping where events are few.
     warmup_fraction : float, default=0.2
         Share of training with a rising learning rate; "constant" has none.
     tbptt_steps : int or None, default=None
@@ -109,9 +108,9 @@ class LSTMClassifier(StepClassifier):
     augmentation : Augmentation or None, default=None
         Random changes of the windows in training; see `Augmentation`.
     early_stopping : bool, default=False
-        Whether to stop when the loss on windows held out has not fallen for `n_iter_no_change` epochs, and to keep
-        the weights of the best epoch. It costs the events held out; few logs can spare them. Windows that overlap
-        leak into a random validation part: give `fit` whole runs as `X_val`, or use `EventClassifier`, which does.
+        Whether to stop when the loss on windows held out has not fallen for `n_iter_no_change` epochs, and to keep the
+        best epoch's weights. It costs the events held out; few logs can spare them. Windows that overlap leak into a
+        random validation part: give `fit` whole runs as `X_val`, or use `EventClassifier`, which does.
     scoring : str, callable or "loss", default="loss"
         What `early_stopping` and ``schedule="plateau"`` watch on the windows held out: the loss, or a scorer of
         scikit-learn such as "average_precision", to which windows count by their weight in `fit`, not by their class.
@@ -128,8 +127,8 @@ class LSTMClassifier(StepClassifier):
     device : str, default="auto"
         A torch device; "auto" takes cuda, mps or xpu where there is one, else the cpu.
     precision : {"float32", "float64", "bfloat16", "auto"}, default="float32"
-        Type of the numbers computed with. "bfloat16" keeps weights in float32 and multiplies in bfloat16, in half the
-        time on processors that have it; probabilities move by up to .01. "auto" is that where it is fast, else float32.
+        Type of the numbers. "bfloat16" keeps weights in float32 and multiplies in bfloat16, in .6 to .8 of the time on
+        processors that have it; probabilities move by up to .01. "auto" is that where it is fast, else float32.
     n_jobs : int or None, default=None
         Threads that share a step or a prediction on a CPU; None and negative numbers are one a core. The results do
         not depend on it.
@@ -151,8 +150,7 @@ class LSTMClassifier(StepClassifier):
     module_ : torch.nn.Module
         The trained network.
     history_ : list of dict
-        For each epoch its number, ``train_loss`` and, where there was a validation set, ``valid_loss`` and, under a
-        scorer, ``valid_score``.
+        For each epoch its number, ``train_loss``, ``valid_loss`` on a validation set, and a scorer's ``valid_score``.
     loss_curve_ : list of float
         The training loss of each epoch.
     n_iter_ : int
