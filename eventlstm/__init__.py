@@ -2,6 +2,7 @@
 
 from . import datasets, losses, metrics, networks, plots
 from .augmentation import Augmentation
+from .blend import EventBlend
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
 from .flattening import FlattenWindows
@@ -14,6 +15,7 @@ from .windows import LogWindows, horizon_labels
 
 __all__ = [
     "Augmentation",
+    "EventBlend",
     "EventClassifier",
     "FlattenWindows",
     "LSTMClassifier",

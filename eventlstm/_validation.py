@@ -8,16 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context as fit_context
+from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper as BinMapper
+from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE as NODE_DTYPE
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 __all__ = [
+    "NODE_DTYPE",
+    "BinMapper",
     "CheckedWindows",
     "HasMethods",
     "Interval",
     "StrOptions",
+    "TreePredictor",
     "check_is_fitted",
     "check_log_values",
     "check_sample_weight",

@@ -18,12 +18,15 @@ import pandas as pd
 import sklearn
 from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, RandomOverSampler
 from imblearn.under_sampling import NearMiss, RandomUnderSampler
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from .archive_trees import flatten_trees, restore_trees
 from .augmentation import Augmentation
+from .blend import EventBlend
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
 from .flattening import FlattenWindows
@@ -39,9 +42,11 @@ CLASSES: dict[str, type] = {
         ADASYN,
         Augmentation,
         BorderlineSMOTE,
+        EventBlend,
         EventClassifier,
         FixedThresholdClassifier,
         FlattenWindows,
+        HistGradientBoostingClassifier,
         InputScaler,
         LSTMClassifier,
         MinMaxScaler,
@@ -172,6 +177,8 @@ class _Encoder:
             return {"same": self.written[id(estimator)][0]}
         state = dict(estimator.__getstate__())  # a copy, since it may be the live __dict__
         state.pop(SKLEARN_VERSION, None)
+        if type(estimator) is HistGradientBoostingClassifier:
+            state = flatten_trees(estimator, state)
         known = inspect.signature(type(estimator)).parameters.keys()
         # Parameters first, as in the text: by its order the decoder numbers estimators.
         parameters = {name: self.encode(state[name], f"{path}.{name}") for name in sorted(state.keys() & known)}
@@ -231,6 +238,8 @@ class _Decoder:
         cls: Any = CLASSES[name]
         _check_state(cls, parameters, attributes)
         estimator = cls(**parameters)
+        if cls is HistGradientBoostingClassifier:
+            attributes = restore_trees(estimator, attributes)
         state = parameters | attributes
         if is_sklearn(estimator):
             # Without it scikit-learn takes the state for one older than 0.18, and says so for every part.

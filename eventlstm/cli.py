@@ -17,6 +17,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from tqdm import tqdm
 
+from .blend import EventBlend
 from .classifier import LSTMClassifier
 from .comparison import baselines, choose_splitter, compare, format_table, verdict
 from .datasets import Log, make_sensor_log
@@ -28,7 +29,9 @@ from .model_selection import RunKFold
 from .persistence import load, save
 from .windows import event_onsets, horizon_labels
 
-OURS = "LSTM"
+BLEND, NETWORKS = "blend", "LSTM"
+# The row of the networks inside the blend: they are fitted anyway, and scored once more without the trees.
+VARIANTS = {BLEND: {NETWORKS: {"eventblend__weights": [1, 1, 0]}}}
 BAD_INPUT = 2
 MAX_NAMES_SHOWN = 5
 INTERRUPTED = 130
@@ -85,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
     fit.add_argument("--drop", metavar="COLUMN", action="append", default=[], help="leave this column out (repeatable)")
     fit.add_argument("--horizon", default="0", help="rows (12) or time (6h) before an event to warn in (default: 0)")
     fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
-    fit.add_argument("--no-baselines", action="store_true", help="fit the LSTM only")
+    fit.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
     fit.set_defaults(run_command=run_fit)
     score = commands.add_parser("score", help="score a log with a saved model")
     score.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` has saved")
@@ -115,6 +118,12 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        choices=[BLEND, NETWORKS.lower()],
+        default=BLEND,
+        help="networks averaged with boosted trees, or networks alone (default: blend)",
+    )
     parser.add_argument("--window-size", type=int, default=32, help="rows of history for a score (default: 32)")
     parser.add_argument("--members", type=int, default=4, help="networks whose scores are averaged (default: 4)")
     parser.add_argument("--max-epochs", type=int, help="passes over the log (default: 15, more on small logs)")
@@ -131,7 +140,7 @@ def run_demo(options: argparse.Namespace) -> None:
     print("A made log of pumps; label: the hours before a failure. Real data: see `eventlstm fit --help`.")
     options.no_baselines = False
     table, model = _fit_and_measure(log, options)
-    print(verdict(table, OURS))
+    print(verdict(table, table.index[0]))
     if options.keep is not None:
         log.X.assign(failure=log.y).reset_index().to_csv(options.keep / "log.csv", index=False)
         save(model, options.keep / "model.eventlstm")
@@ -151,7 +160,7 @@ def run_fit(options: argparse.Namespace) -> None:
     if options.threshold is None:
         table, model = _fit_and_measure(labelled, options)
         if len(table) > 1:
-            print(verdict(table, OURS))
+            print(verdict(table, table.index[0]))
     else:
         model = _with_threshold(_with_imputer(_make_model(options)), options.threshold).fit(*labelled)
     model.event_label_, model.horizon_ = event, options.horizon  # so that `score` reads labels alike
@@ -189,7 +198,8 @@ def run_score(options: argparse.Namespace) -> None:
     if log.y is not None:
         event, horizon = getattr(model, "event_label_", 1), getattr(model, "horizon_", "0")
         labels = _read_labels(log.y, 1 if options.events else event, horizon)
-        print(format_table(pd.DataFrame({OURS: detection_report(labels, score, threshold)}).T))
+        name = BLEND if isinstance(_last_step(model), EventBlend) else NETWORKS
+        print(format_table(pd.DataFrame({name: detection_report(labels, score, threshold)}).T))
 
 
 def _fit_and_measure(log: Log, options: argparse.Namespace) -> tuple[pd.DataFrame, FixedThresholdClassifier]:
@@ -199,24 +209,33 @@ def _fit_and_measure(log: Log, options: argparse.Namespace) -> tuple[pd.DataFram
     _check_folds(splitter, X, y)
     _describe(X, y, splitter)
     others = {} if options.no_baselines else baselines(options.window_size, options.seed)
-    models = {name: _with_imputer(model) for name, model in {OURS: _make_model(options), **others}.items()}
+    ours = BLEND if options.model == BLEND else NETWORKS
+    models = {name: _with_imputer(model) for name, model in {ours: _make_model(options), **others}.items()}
     n_fits = len(models) * splitter.get_n_splits() + 1
     with tqdm(total=n_fits, desc="fits", disable=not sys.stderr.isatty()) as bar:
-        table, thresholds = compare(models, X, y, splitter, bar.update)
-        model = _with_threshold(models[OURS], thresholds[OURS]).fit(X, y)
+        table, thresholds = compare(models, X, y, splitter, bar.update, VARIANTS)
+        model = _with_threshold(models[ours], thresholds[ours]).fit(X, y)
         bar.update()
     print(format_table(table))
     return table, model
 
 
-def _make_model(options: argparse.Namespace) -> EventClassifier:
-    return EventClassifier(
-        LSTMClassifier(device=options.device, max_epochs="auto" if options.max_epochs is None else options.max_epochs),
-        window_size=options.window_size,
-        n_estimators=options.members,
-        random_state=options.seed,
-        verbose=int(sys.stderr.isatty()),
-    )
+def _make_model(options: argparse.Namespace) -> EventBlend | EventClassifier:
+    max_epochs = "auto" if options.max_epochs is None else options.max_epochs
+    network = LSTMClassifier(device=options.device, max_epochs=max_epochs)
+    settings = {"estimator": network, "window_size": options.window_size}
+    seed, verbose = options.seed, int(sys.stderr.isatty())
+    if options.model != BLEND:
+        alone = EventClassifier(random_state=seed, verbose=verbose, n_estimators=options.members)
+        return alone.set_params(**settings)
+    if options.members < 2:
+        raise ValueError(f"--members {options.members} is too few: the blend has two views. Pass 2, or --model lstm.")
+    n_level = options.members // 2
+    blend = EventBlend(random_state=seed, verbose=verbose)
+    for view, n_members in {"level": n_level, "relative": options.members - n_level}.items():
+        of_view = settings | {"n_estimators": n_members}
+        blend.set_params(**{f"{view}__{name}": value for name, value in of_view.items()})
+    return blend
 
 
 def _with_threshold(model: Any, threshold: float) -> FixedThresholdClassifier:
@@ -281,10 +300,14 @@ def _read_horizon(text: str) -> int | float | str:
 
 def _index_names(model: Any) -> list[str]:
     """Return the index levels that the model was fitted on."""
-    fitted = getattr(model, "estimator_", model)
-    fitted = fitted[-1] if isinstance(fitted, Pipeline) else fitted
-    names = getattr(fitted, "index_names_", None)
+    names = getattr(_last_step(model), "index_names_", None)
     return list(names) if names else ["time"]
+
+
+def _last_step(model: Any) -> Any:
+    """Return what a threshold and a pipeline are around."""
+    fitted = getattr(model, "estimator_", model)
+    return fitted[-1] if isinstance(fitted, Pipeline) else fitted
 
 
 def _check_output(path: Path, *inputs: Path | None) -> None:

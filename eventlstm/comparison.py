@@ -63,15 +63,27 @@ def held_out_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the score of each row from a model that has not seen its fold, and the number of that fold.
 
-    Rows that no fold tests get NaN and -1. `on_fold` is called after each fold. Libraries are held to one thread: the
-    OpenMP threads of boosted trees wait for each other by spinning, twenty times slower beside a busy neighbour.
+    Rows that no fold tests get NaN and -1. `on_fold` is called after each fold.
     """
-    scores = np.full(len(X), np.nan)
+    (scores,), fold_of_row = _held_out_scores(model, [{}], X, y, splitter, on_fold)
+    return scores, fold_of_row
+
+
+def _held_out_scores(
+    model: Any, settings: list[dict[str, Any]], X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores (n_settings, n_rows) of one fit a fold, under parameters that count when it scores.
+
+    Libraries are held to one thread: the OpenMP threads of boosted trees wait for each other by spinning, twenty times
+    slower beside a busy neighbour.
+    """
+    scores = np.full((len(settings), len(X)), np.nan)
     fold_of_row = np.full(len(X), -1)
     for fold, (train, test) in enumerate(splitter.split(X, y)):
         with threadpool_limits(1):
             fitted = clone(model).fit(X.iloc[train], y.iloc[train])
-            scores[test] = fitted.predict_proba(X.iloc[test])[:, 1]
+            for own, parameters in zip(scores, settings, strict=True):
+                own[test] = fitted.set_params(**parameters).predict_proba(X.iloc[test])[:, 1]
         fold_of_row[test] = fold
         on_fold()
     return scores, fold_of_row
@@ -87,9 +99,17 @@ def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.n
 
 
 def compare(
-    models: Mapping[str, Any], X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any] = lambda: None
+    models: Mapping[str, Any],
+    X: Any,
+    y: Any,
+    splitter: Any,
+    on_fold: Callable[[], Any] = lambda: None,
+    variants: Mapping[str, Mapping[str, dict[str, Any]]] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Measure models on held-out rows of the same folds.
+
+    `variants` of a model, by its name and theirs, are parameters that need no new fit: the weights of a blend. They
+    get rows of their own after it, and cost a scoring each.
 
     Returns the table of measures, a row a model, and for each model the threshold that all held-out rows together
     call for: the one to use on a new log. The measures are taken at thresholds that come from other folds.
@@ -97,11 +117,13 @@ def compare(
     labels = np.asarray(y)
     table, threshold = {}, {}
     for name, model in models.items():
-        scores, fold_of_row = held_out_scores(model, X, y, splitter, on_fold)
+        settings = {name: {}, **(variants or {}).get(name, {})}
+        all_scores, fold_of_row = _held_out_scores(model, list(settings.values()), X, y, splitter, on_fold)
         tested = fold_of_row >= 0
-        own = cross_fitted_thresholds(labels, scores, fold_of_row)
-        table[name] = detection_report(labels[tested], scores[tested], own[tested])
-        threshold[name] = choose_threshold(labels[tested], scores[tested])
+        for setting, scores in zip(settings, all_scores, strict=True):
+            own = cross_fitted_thresholds(labels, scores, fold_of_row)
+            table[setting] = detection_report(labels[tested], scores[tested], own[tested])
+            threshold[setting] = choose_threshold(labels[tested], scores[tested])
     return pd.DataFrame(table).T, threshold
 
 

@@ -16,21 +16,25 @@ from threadpoolctl import threadpool_limits
 
 from .inputs import InputScaler
 from .recurrent import SEEDS
-from .threads import count_cores, one_of_many, one_thread, stoppable
+from .threads import count_crew, crew_of, one_of_many, one_thread, stoppable, stops
 from .windows import LogWindows
 
 # No member may hold a class for less likely than this: a forest's exact zero would silence all others.
 SUREST = 1e-6
 
 
-def make_members(template: Any, n_members: int, rng: np.random.RandomState, verbose: int) -> list[Any]:
-    """Clone an estimator, and hand a seed to each `random_state` and a file of its own to each `checkpoint` in them."""
+def make_members(template: Any, n_members: int, rng: np.random.RandomState | None, verbose: int) -> list[Any]:
+    """Clone an estimator, and hand a file of its own to each `checkpoint` and a seed to each `random_state` in them.
+
+    Without `rng` the seeds stay as they are.
+    """
     members = [clone(template) for _ in range(n_members)]
     for k, member in enumerate(members):
         names = member.get_params()
         member.set_params(**{name: f"{path}.{k}" for name, path in checkpoints_of(member).items()})
-        seeds = [name for name in sorted(names) if name.split("__")[-1] == "random_state"]
-        member.set_params(**{name: int(rng.randint(SEEDS)) for name in seeds})
+        if rng is not None:
+            seeds = [name for name in sorted(names) if name.split("__")[-1] == "random_state"]
+            member.set_params(**{name: int(rng.randint(SEEDS)) for name in seeds})
         if verbose and "verbose" in names:
             member.set_params(verbose=verbose)
     return members
@@ -58,18 +62,20 @@ def side_by_side(
 def crew(n_jobs: int | None, n_members: int) -> Iterator[Callable[..., list[Any]]]:
     """Yield `call(function, members, *items)`, which is `side_by_side` in threads that stay for many calls.
 
-    To set a thread up takes some 2 ms, as long as a member takes for a few thousand rows.
+    To set a thread up takes some 2 ms, as long as a member takes for a few thousand rows. Members that have a crew of
+    their own share the threads of this one, and what ends this one's members ends theirs.
     """
-    n_threads = min(n_members, count_cores() if n_jobs is None or n_jobs < 0 else n_jobs)
+    allowed = count_crew(n_jobs)
+    n_threads = min(n_members, allowed)
     if n_threads <= 1:
-        with one_of_many():
+        with one_of_many(), crew_of(allowed):
             yield lambda function, *turns: [function(*turn) for turn in zip(*turns, strict=False)]
         return
 
-    stop = threading.Event()
+    stop, outer = threading.Event(), stops()
 
     def alone(function: Callable[..., Any], *turn: Any) -> Any:
-        with stoppable(stop):
+        with stoppable(*outer, stop), crew_of(allowed // n_threads):
             return function(*turn)
 
     def call(function: Callable[..., Any], *turns: Iterable[Any]) -> list[Any]:
@@ -86,15 +92,16 @@ def crew(n_jobs: int | None, n_members: int) -> Iterator[Callable[..., list[Any]
             raise
 
 
-def pool(proba: np.ndarray) -> np.ndarray:
+def pool(proba: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the members' opinion, (..., n_classes), of their probabilities (n_members, ..., n_classes).
 
+    `weights` are (n_members,), None for the same of all.
     The mean is taken of log-odds (of log-probabilities, where classes are more than two): one member's overconfidence
     on a machine it does not know then outvotes the others less than in a mean of probabilities.
     """
     if len(proba) == 1:
         return proba[0]
-    mean = np.log(np.maximum(proba, SUREST)).mean(axis=0)
+    mean = np.average(np.log(np.maximum(proba, SUREST)), axis=0, weights=weights)
     odds = np.exp(mean - mean.max(axis=-1, keepdims=True))
     return odds / odds.sum(axis=-1, keepdims=True)
 

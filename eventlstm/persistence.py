@@ -50,7 +50,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     ----------
     estimator : estimator
         An estimator of this package, a scikit-learn ``Pipeline``, ``StandardScaler``, ``MinMaxScaler``,
-        ``RobustScaler``, ``SimpleImputer`` or ``FixedThresholdClassifier``, or a nesting of them. They hold
+        ``RobustScaler``, ``SimpleImputer``, ``FixedThresholdClassifier`` or ``HistGradientBoostingClassifier``
+        without categorical features, or a nesting of them. They hold
         None, bools, numbers, strings, lists, tuples, dicts, numeric dtypes, and arrays of numbers or strings.
     path : str or path
         The file to write, replaced if it exists. Any name will do.

@@ -81,9 +81,25 @@ def count_threads(n_jobs: int | None) -> int:
     Members of an ensemble have their threads already and get one each, and so do workers of joblib, which tells them
     their cores by OMP_NUM_THREADS.
     """
-    if _one_of_many.get() or _stop.get() is not None:
+    if _one_of_many.get() or _stops.get():
         return 1
     return count_cores() if n_jobs is None or n_jobs < 0 else n_jobs
+
+
+def count_crew(n_jobs: int | None) -> int:
+    """Return the threads for members side by side, as `count_threads`; inside of another crew, at most its share."""
+    wanted = count_cores() if n_jobs is None or n_jobs < 0 else n_jobs
+    return min(wanted, _share.get() or wanted)
+
+
+@contextmanager
+def crew_of(n_threads: int) -> Iterator[None]:
+    """Let crews in here have so many threads at most."""
+    before = _share.set(n_threads)
+    try:
+        yield
+    finally:
+        _share.reset(before)
 
 
 def count_cores() -> int:
@@ -96,7 +112,8 @@ class StoppedError(Exception):
     """Training was ended by those who asked for it; what it made is not wanted any more."""
 
 
-_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+_stops: ContextVar[tuple[threading.Event, ...]] = ContextVar("stops", default=())
+_share: ContextVar[int | None] = ContextVar("share", default=None)
 _one_of_many: ContextVar[bool] = ContextVar("one_of_many", default=False)
 
 
@@ -116,19 +133,23 @@ def is_one_of_many() -> bool:
 
 
 @contextmanager
-def stoppable(stop: threading.Event) -> Iterator[None]:
-    """End training in here, at its next step, once `stop` is set."""
-    before = _stop.set(stop)
+def stoppable(*stops: threading.Event) -> Iterator[None]:
+    """End training in here, at its next step, once one of these events is set."""
+    before = _stops.set(stops)
     try:
         yield
     finally:
-        _stop.reset(before)
+        _stops.reset(before)
+
+
+def stops() -> tuple[threading.Event, ...]:
+    """Return the events that end training here, for threads begun here: these know nothing of it."""
+    return _stops.get()
 
 
 def end_if_stopped() -> None:
-    """Raise StoppedError once the event of `stoppable` is set."""
-    stop = _stop.get()
-    if stop is not None and stop.is_set():
+    """Raise StoppedError once an event of `stoppable` is set."""
+    if any(stop.is_set() for stop in _stops.get()):
         raise StoppedError
 
 

@@ -23,6 +23,7 @@ ROWS = (
     {"classifier", "autoencoder", "forecaster", "members"},
     {"ensemble", "scoring"},
     {"detector", "alarms", "thresholds", "model_selection"},
+    {"blend", "archive_trees"},
     {"archive_tree", "log_columns"},
     {"streaming", "persistence", "plots", "report", "log_files", "comparison"},
     {"cli"},

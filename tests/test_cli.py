@@ -34,9 +34,11 @@ def test_fit_prints_all_measures_beside_the_baselines(files, capsys):
     printed = capsys.readouterr().out
     for word in ("average precision", "mcc", "f1", "recall", "precision", "prevalence"):
         assert word in printed
-    for model in ("LSTM", "logistic regression", "gradient boosting"):
+    for model in ("blend", "LSTM", "logistic regression", "gradient boosting"):
         assert re.search(rf"^{model} +\d\.\d{{3}} ", printed, re.MULTILINE), printed
+    assert re.search(r"^The blend reaches an average precision of .* LSTM \(0", printed, re.MULTILINE), printed
     assert (files / "again").read_bytes() == (files / "model").read_bytes(), "same log, same seed, same file"
+    assert list(el.load(files / "again").estimator_[-1].named_estimators_) == ["level", "relative", "trees"]
 
 
 def test_scores_are_those_of_the_loaded_model_and_alarms_those_of_its_threshold(files, capsys):
@@ -47,7 +49,18 @@ def test_scores_are_those_of_the_loaded_model_and_alarms_those_of_its_threshold(
     assert scores.index.equals(log.X.index)
     np.testing.assert_allclose(scores["score"], model.predict_proba(log.X)[:, 1], rtol=1e-12)
     assert (scores["alarm"] == (scores["score"] >= model.threshold)).all()
-    assert "average precision" in capsys.readouterr().out
+    assert re.search(r"average precision.*\n *blend ", capsys.readouterr().out)
+
+
+def test_networks_alone_are_fitted_when_they_are_asked_for(files, capsys):
+    command = ["fit", files / "log.csv", "--time", "time", "--run", "machine", "--label", "failure", *QUICK]
+    assert run(command, "--model", "lstm", "--members", "1", "--no-baselines", "-o", files / "lstm") == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^LSTM +\d\.\d{3} ", printed, re.MULTILINE) and "blend" not in printed, printed
+    model = el.load(files / "lstm")
+    assert isinstance(model.estimator_[-1], el.EventClassifier) and len(model.estimator_[-1].estimators_) == 1
+    assert run(["score", files / "lstm", files / "log.csv", "--label", "failure", "-o", files / "alone.csv"]) == 0
+    assert "LSTM" in capsys.readouterr().out
 
 
 def test_a_log_with_missing_values_is_scored_whole(files):
@@ -81,8 +94,13 @@ def test_labels_are_read_in_score_as_they_were_in_fit(files, capsys):
     assert run(["score", files / "words", files / "bad.csv", "--label", "state", "-o", files / "bad_scores"]) == 0
     printed = capsys.readouterr()
     assert float(printed.out.split("prevalence)")[1].split()[0]) > 0.5  # "bad" stays the event
-    (warning,) = printed.err.strip().splitlines()
-    assert warning.startswith("eventlstm score: warning: ") and "unbroken rows of history" in warning
+    of_windows = printed.err.strip().splitlines()  # those of the networks and those of the trees
+    assert [re.findall(r"window_size=\d+", warning) for warning in of_windows] == [
+        ["window_size=32"],
+        ["window_size=10"],
+    ]
+    for warning in of_windows:
+        assert warning.startswith("eventlstm score: warning: ") and "unbroken rows of history" in warning
     quiet = table[table["failure"] == 0].drop(columns="failure")
     quiet.to_csv(files / "quiet.csv", index=False)
     assert run(["score", files / "words", files / "quiet.csv", "--label", "state", "-o", files / "quiet_scores"]) == 0
@@ -106,6 +124,7 @@ BAD_INPUTS = {
     "a horizon that is no time": ([*FIT, "--run", "machine", "--horizon", "soon", *QUICK], "15min"),
     "more folds than can hold an event": ([*FIT, "--run", "machine", "--folds", "1"], "at least 2"),
     "a window of no rows": ([*FIT, "--run", "machine", "--window-size", "0"], "window_size"),
+    "a view of the blend without a network": ([*FIT, "--run", "machine", "--members", "1"], "--model lstm"),
     "a device that is not there": ([*FIT, "--run", "machine", "--device", "abacus"], "abacus"),
     "an output that is the log": ([*FIT[:-1], "log.csv"], "is also an input"),
     "scores over the model": (["score", "model", "log.csv", "-o", "model"], "is also an input"),
@@ -151,7 +170,7 @@ def test_a_failed_score_leaves_the_old_scores(files, monkeypatch):
 def test_the_demo_beats_the_logistic_regression_and_keeps_what_it_made(tmp_path, capsys):
     assert run(["demo", "--keep", tmp_path / "kept"]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"^The LSTM reaches .* ahead of logistic regression", printed, re.MULTILINE), printed
+    assert re.search(r"^The blend reaches .* ahead of logistic regression", printed, re.MULTILINE), printed
     kept = tmp_path / "kept"
     command = ["score", kept / "model.eventlstm", kept / "log.csv", "--label", "failure", "-o", kept / "scores.csv"]
     assert run(command) == 0

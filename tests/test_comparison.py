@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
@@ -85,6 +86,18 @@ def test_models_are_measured_on_the_same_rows():
     assert table.loc["none", "average_precision"] < 0.5 < table.loc["line", "average_precision"]
     alone, _ = compare({"tree": models["tree"]}, X, y, RunKFold(3))
     pd.testing.assert_series_equal(alone.loc["tree"], table.loc["tree"])
+
+
+def test_a_variant_is_measured_on_the_fits_of_its_model():
+    X, y = make_log()
+    votes = [("line", LogisticRegression()), ("tree", DecisionTreeClassifier(random_state=0))]
+    model, fits = VotingClassifier(votes, voting="soft"), []
+    variants = {"both": {"line alone": {"weights": [1, 0]}}, "absent": {"nothing": {"weights": [0, 1]}}}
+    table, threshold = compare({"both": model}, X, y, RunKFold(3), lambda: fits.append(1), variants)
+    assert list(table.index) == list(threshold) == ["both", "line alone"] and len(fits) == 3
+    alone, _ = compare({"both": model, "line alone": votes[0][1]}, X, y, RunKFold(3))
+    pd.testing.assert_frame_equal(table, alone)
+    assert model.weights is None
 
 
 def test_the_baselines_are_fitted_on_windows_and_beat_chance():

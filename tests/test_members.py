@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from eventlstm import EventClassifier, LSTMClassifier
 from eventlstm.members import SUREST, crew, make_members, pool, side_by_side
+from eventlstm.threads import end_if_stopped
 
 
 def test_members_are_clones_with_seeds_of_their_own():
@@ -24,6 +25,8 @@ def test_members_are_clones_with_seeds_of_their_own():
     assert template[-1].random_state is None
     again = make_members(template, 3, np.random.RandomState(0), verbose=0)
     assert [m[-1].random_state for m in again] == [m[-1].random_state for m in members]
+    (kept,) = make_members(template.set_params(randomforestclassifier__random_state=7), 1, None, verbose=0)
+    assert kept[-1].random_state == 7
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 5, -1, None])
@@ -46,6 +49,49 @@ def test_a_crew_keeps_its_threads_and_the_caller_s_settings_from_call_to_call(n_
         seen = [place for _ in range(5) for place in call(whereabouts, [0, 1, 2])]
     assert len({thread for thread, _ in seen}) == n_jobs
     assert all(finite for _, finite in seen)
+
+
+@pytest.mark.parametrize(("n_jobs", "at_once"), [(1, 1), (2, 2), (4, 4), (5, 4)])
+def test_crews_inside_a_crew_share_its_threads(n_jobs, at_once):
+    lock, running, most = threading.Lock(), [], []
+    all_here = threading.Barrier(at_once, timeout=60)  # fewer threads would never meet
+
+    def work(member):
+        with lock:
+            running.append(member)
+            most.append(len(running))
+        all_here.wait()
+        with lock:
+            running.remove(member)
+        return member
+
+    def lead(leader):
+        return side_by_side(work, 8, [f"{leader}{k}" for k in range(4)])
+
+    results = side_by_side(lead, n_jobs, ["a", "b"])
+    assert results == [["a0", "a1", "a2", "a3"], ["b0", "b1", "b2", "b3"]]
+    assert max(most) <= n_jobs
+
+
+def test_what_ends_a_crew_ends_those_inside_it():
+    begun = threading.Event()
+
+    def train(member):
+        begun.set()
+        for _ in range(1000):
+            end_if_stopped()
+            time.sleep(0.01)
+
+    def lead(leader):
+        if leader == "fails":
+            assert begun.wait(timeout=60)
+            raise ValueError("over")
+        side_by_side(train, 2, ["a", "b"])
+
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="over"):
+        side_by_side(lead, 4, ["fails", "trains"])
+    assert time.perf_counter() - start < 5
 
 
 def test_an_error_of_a_member_is_raised():
@@ -75,6 +121,11 @@ def test_the_pool_is_the_mean_of_log_odds():
     log_odds = np.log(proba[..., 1] / proba[..., 0]).mean(axis=0)
     np.testing.assert_allclose(pool(proba)[:, 1], 1 / (1 + np.exp(-log_odds)))
     np.testing.assert_array_equal(pool(proba[:1]), proba[0])
+
+
+def test_the_pool_counts_members_by_their_weight():
+    proba = np.random.default_rng(0).dirichlet([1, 1], size=(3, 20))
+    np.testing.assert_allclose(pool(proba, np.array([2, 1, 0])), pool(proba[[0, 0, 1]]))
 
 
 def test_no_member_silences_the_others_with_an_exact_zero():
