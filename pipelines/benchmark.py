@@ -63,10 +63,9 @@ class Sizes:
     machines: int = 12
     seeds: int = 3
     budgets: tuple[int, ...] = (2, 4, 8, 12, 16)  # epochs of stateful training; on windows half of them
-    bagging_jobs: int = 2  # the second process takes seconds to start
 
 
-QUICK = Sizes(3, windows=512, epochs=1, machines=4, seeds=1, budgets=(4, 8), bagging_jobs=1)
+QUICK = Sizes(3, windows=512, epochs=1, machines=4, seeds=1, budgets=(4, 8))
 
 
 @dataclass(frozen=True)
@@ -246,11 +245,13 @@ def balanced(sizes):
         return pool(np.stack(side_by_side(lambda member: member.predict_proba(X), 2, crew)))
 
     fit, net = partial(side_by_side, fit_member, 2, crew), skorch_net(32, RARE_EPOCHS)
-    for n_jobs, bar_fit, bar_score in ((1, 2.0, 3.5), (2, None, None))[: sizes.bagging_jobs]:
-        bagging = BalancedBaggingClassifier(net, n_estimators=N_MEMBERS, n_jobs=n_jobs, random_state=0)
-        what = f"over BalancedBagging(skorch, n_jobs={n_jobs}), two cores"
-        yield speed_up(f"fit {what}", fit, partial(bagging.fit, flat, y), sizes, bar_fit)
-        yield speed_up(f"predict_proba {what}", score, partial(bagging.predict_proba, flat), sizes, bar_score)
+    bagging, what = (
+        BalancedBaggingClassifier(net, n_estimators=N_MEMBERS, random_state=0),
+        "over BalancedBagging(skorch)",
+    )
+    yield speed_up(f"fit of {N_MEMBERS} on two cores {what}", fit, partial(bagging.fit, flat, y), sizes, 2.0)
+    scores = score, partial(bagging.predict_proba, flat)
+    yield speed_up(f"predict_proba of {N_MEMBERS} on two cores {what}", *scores, sizes, 3.5)
 
 
 def skorch(sizes):

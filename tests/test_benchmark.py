@@ -19,7 +19,7 @@ def benchmark():
 
 @pytest.fixture(scope="module")
 def tiny(benchmark):
-    return benchmark.Sizes(2, windows=128, epochs=1, log_rows=3000, machines=2, seeds=1, budgets=(2,), bagging_jobs=1)
+    return benchmark.Sizes(2, windows=128, epochs=1, log_rows=3000, machines=2, seeds=1, budgets=(2,))
 
 
 def table(page):
