@@ -146,7 +146,9 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
 
     Tried and left out: channels that mark missing values (worse than values carried forward, in 18 of 19 comparisons
     with values missing at random); choosing `inputs` by cross-validation over runs (three times the time, .006 better
-    on C-MAPSS and .09 worse on ASD than averaging both).
+    on C-MAPSS and .09 worse on ASD than averaging both); an open forget gate (``forget_bias=1.0``: .02 to the
+    good on ASD, .01 to the bad on made logs); attention in place of the last step (C-MAPSS, windows, one member: .957
+    against .943 with LSTM cells, .942 against .958 with GRU cells; seeds differ by .01).
 
     Training sees the padded windows of early rows as scoring does: without them, a logistic regression on a log with
     many gaps fell from an average precision of .47 to .23, misled by windows of a kind it had never met.

@@ -188,8 +188,8 @@ def test_columns_in_another_order_than_in_fit_are_refused_with_a_remedy():
 
 def test_windows_flat_or_not_are_the_same_windows():
     X = np.arange(24.0).reshape(2, 4, 3)
-    whole = check_windows(LSTMClassifier(), X, reset=True, dtype=np.float32)
-    flat = check_windows(LSTMClassifier(n_channels=3), X.reshape(2, -1), reset=True, dtype=np.float32)
+    (whole, _), _ = check_windows(LSTMClassifier(), X, reset=True, dtype=np.float32)
+    (flat, _), _ = check_windows(LSTMClassifier(n_channels=3), X.reshape(2, -1), reset=True, dtype=np.float32)
     np.testing.assert_array_equal(whole, X)
     np.testing.assert_array_equal(flat, X)
     assert whole.flags.writeable and not np.shares_memory(whole, X)
