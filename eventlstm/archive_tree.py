@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
+from imblearn.combine import SMOTEENN, SMOTETomek
 from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, RandomOverSampler
-from imblearn.under_sampling import NearMiss, RandomUnderSampler
+from imblearn.under_sampling import EditedNearestNeighbours, NearMiss, RandomUnderSampler, TomekLinks
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
@@ -42,6 +43,7 @@ CLASSES: dict[str, type] = {
         ADASYN,
         Augmentation,
         BorderlineSMOTE,
+        EditedNearestNeighbours,
         EventBlend,
         EventClassifier,
         FixedThresholdClassifier,
@@ -57,10 +59,13 @@ CLASSES: dict[str, type] = {
         RandomUnderSampler,
         RobustScaler,
         SMOTE,
+        SMOTEENN,
         SMOTENC,
+        SMOTETomek,
         SimpleImputer,
         StandardScaler,
         TemporalOversampler,
+        TomekLinks,
         WindowSampler,
     )
 }

@@ -77,7 +77,7 @@ def deal(n_items: int, batch_size: int, generator: torch.Generator | None, rare:
     """Return items in a random order, or in theirs without a generator; rare ones are spread over all batches.
 
     Each batch then gets `MIN_RARE` of the rare items at least, and where there are fewer they are dealt again, at so
-    much less weight that nothing else changes.
+    much less weight that nothing else changes: neither an item's weight in an epoch nor the mean over all.
     """
     n_batches = -(-n_items // batch_size)
     if generator is None or rare is None or n_batches == 1 or not rare.any() or rare.all():
@@ -91,13 +91,16 @@ def deal(n_items: int, batch_size: int, generator: torch.Generator | None, rare:
         torch.cat(pair) for pair in zip(dealt.tensor_split(n_batches), others.tensor_split(n_batches), strict=True)
     ]
     order = torch.cat(hands)
-    share = torch.where(rare.cpu()[order], 1.0 / n_rounds, 1.0)
+    # Batches divide by the number of their items, which dealing again has raised.
+    share = torch.where(rare.cpu()[order], 1.0 / n_rounds, 1.0) * (len(order) / n_items)
     return Hands(order, share, [len(hand) for hand in hands])
 
 
-def find_rare(target: torch.Tensor) -> torch.Tensor:
-    """Return which items are of another class than the most frequent one."""
-    return target != target.bincount().argmax()
+def find_rare(target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return which items that have a weight are of another class than the most frequent of them."""
+    used, counts = weight > 0, target.bincount()
+    counts = counts - target[~used].bincount(minlength=len(counts))
+    return used & (target != counts.argmax())
 
 
 class WindowGather:
@@ -162,7 +165,7 @@ class WindowBatches:
         self.batch_size = batch_size
         self.lengths = None if lengths is None else torch.as_tensor(lengths, dtype=torch.int64)
         self.attention_entropy = attention_entropy
-        self.rare = find_rare(self.target) if balanced else None
+        self.rare = find_rare(self.target, self.weight) if balanced else None
         self.n_batches = -(-gather.n_items // batch_size)
 
     def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:
@@ -216,7 +219,7 @@ class ChunkBatches:
         self.burn_in = burn_in
         self.stride = stride
         self.batch_size = batch_size
-        self.rare = find_rare(self.target) if balanced else None
+        self.rare = find_rare(self.target, self.weight) if balanced else None
         self.n_batches = -(-count_chunks(starts, len(values), stride) // batch_size)
 
     def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:

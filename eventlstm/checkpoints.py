@@ -102,7 +102,8 @@ def fingerprint(*parts: Any) -> str:
     Parameters
     ----------
     *parts : object
-        Tensors and arrays count with their bytes, estimators with their parameters, functions with their names.
+        Tensors and arrays count with their bytes, estimators with their parameters, modules with their weights and
+        settings, functions with their names.
 
     Returns
     -------
@@ -141,6 +142,9 @@ def _add(digest: Any, part: Any) -> None:
         _add(digest, [part.func, part.args, part.keywords])
     elif hasattr(part, "get_params"):
         _add(digest, [type(part).__qualname__, part.get_params()])
+    elif isinstance(part, torch.nn.Module):
+        settings = {name: value for name, value in vars(part).items() if not name.startswith("_")}
+        _add(digest, [type(part).__qualname__, part.state_dict(), settings])
     elif callable(part):
         _add(digest, getattr(part, "__qualname__", type(part).__qualname__))
     else:

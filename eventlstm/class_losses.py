@@ -40,6 +40,7 @@ class ClassBalancedLoss(Loss):
     array([0.71, 3.59])
     """
 
+    counts_classes = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"beta": [BELOW_ONE]}
 
     def __init__(self, beta: float = 0.999) -> None:
@@ -81,6 +82,7 @@ class LogitAdjustedLoss(Loss):
     tensor([0.0101, 4.6052])
     """
 
+    counts_classes = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"tau": [FROM_ZERO]}
 
     def __init__(self, tau: float = 1.0) -> None:
@@ -128,6 +130,7 @@ class LDAMLoss(Loss):
     tensor([0.9741, 1.3133])
     """
 
+    counts_classes = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "max_margin": [FROM_ZERO],
         "scale": [Interval(Real, 0, None, closed="neither")],

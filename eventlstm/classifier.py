@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from ._validation import CheckedWindows, check_is_fitted, fit_context
 from .batches import AUTO_WINDOWS, WindowBatches
-from .recurrent import mean_one, weigh_classes
+from .recurrent import mean_one
 from .stepwise import StepClassifier
 from .threads import one_thread
 
@@ -69,7 +69,7 @@ class LSTMClassifier(StepClassifier):
     balanced_batches : bool, default=False
         Whether each batch holds two windows of the rare classes at least; their weight in all stays the same.
     prior_bias : bool, default=False
-        Whether the network's first guess is the share of each class in training.
+        Whether the network's first guess is the share of each class in training, by its weight.
     correct_prior : bool, default=False
         Whether probabilities are freed from what the sampler, the weights and the loss did to them; see Notes.
     max_epochs : int or "auto", default="auto"
@@ -349,14 +349,16 @@ class LSTMClassifier(StepClassifier):
             train, rest = self._hold_out(y, weight, rng)
             held_out = windows.take(rest), y[rest], weight[rest]
             windows, y, weight = windows.take(train), y[train], weight[train]
-        n_events, counts = self._count_events(windows.values, y), self._count(y, weight)
+        n_events, counts = self._count_events(windows.values, y, weight), self._count(y, weight)
         windows, y, weight = self._sample(windows, y, weight, rng)
-        weight, n_items, loss = self._plan(y, weight, n_events, counts)
+        plan = self._plan(y, weight, n_events, counts)
         with one_thread():
-            self._start_classifier(rng, n_items)
-            watched = held_out and self._window_batches(*held_out[:2], weigh_classes(*held_out[1:], self.class_weight))
-            batches = self._window_batches(windows, y, weight)
-            return self._train_watched(loss, batches, watched, held_out and held_out[2])
+            self._start_classifier(rng, plan.first_guess)
+            batches, watched = self._window_batches(windows, y, plan.weight), None
+            if held_out is not None:
+                others, labels, weight = held_out
+                watched = self._window_batches(others, labels, weight * plan.seen[self._encode(labels)])
+            return self._train_watched(plan.loss, batches, watched, held_out and held_out[2])
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -385,17 +387,14 @@ class LSTMClassifier(StepClassifier):
         first = not hasattr(self, "module_")
         if first and classes is None:
             raise ValueError("classes must be passed in the first call of partial_fit: all classes that will come.")
-        if self.class_weight == "balanced":
-            raise ValueError("class_weight='balanced' cannot be known from a part of the data. Take a dict of weights.")
-        if self.sampler is not None:
-            raise ValueError("A sampler cannot balance what comes in parts. Set sampler=None, or call fit.")
+        self._refuse_parts()
         windows, y, weight = self._check_fit(X, y, sample_weight, lengths, reset=first, classes=classes)
-        n_events, counts = self._count_events(windows.values, y), self._count(y, weight)
-        weight, n_items, loss = self._plan(y, weight, n_events, counts)
+        n_events, counts = self._count_events(windows.values, y, weight), self._count(y, weight)
+        plan = self._plan(y, weight, n_events, counts)
         with one_thread():
             if first:
-                self._start_classifier(check_random_state(self.random_state), n_items)
-            return self._pass_once(self._window_batches(windows, y, weight, scaled=False), loss)
+                self._start_classifier(check_random_state(self.random_state), plan.first_guess)
+            return self._pass_once(self._window_batches(windows, y, plan.weight, scaled=False), plan.loss)
 
     def predict_proba(self, X: Any, *, lengths: Any = None) -> np.ndarray:
         """Return the probability of each class.

@@ -112,6 +112,7 @@ class AsymmetricLoss(Loss):
     tensor([0.0245, 0.6931])
     """
 
+    counts_classes = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "gamma_pos": [FROM_ZERO],
         "gamma_neg": [FROM_ZERO],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from torch import nn
 
 from ._validation import CheckedWindows, HasMethods, StrOptions, check_sample_weight, check_windows
-from .loss_base import Loss, PreparedLoss
+from .loss_base import DeferredLoss, Loss, PreparedLoss
 from .losses import LOSSES, make_loss
 from .monitoring import ScoreMonitor
 from .priors import undo_factors
@@ -25,6 +25,15 @@ from .windows import LogWindows
 
 # A class that is not there in training begins with this share under `prior_bias`.
 SMALLEST_PRIOR = 1e-6
+
+
+class Plan(NamedTuple):
+    """What training on labels takes."""
+
+    weight: np.ndarray  # (n_items,), those of the classes in them
+    loss: PreparedLoss
+    seen: np.ndarray  # (n_classes,) factors of sampler and weights; items held out count by them too
+    first_guess: np.ndarray  # (n_classes,) the classes in proportion, as training begins to weigh them
 
 
 class LabelledEstimator(ClassifierMixin, RecurrentEstimator):
@@ -89,39 +98,53 @@ class LabelledEstimator(ClassifierMixin, RecurrentEstimator):
         )
         return CheckedWindows(new.values, new.lengths), new.y, np.asarray(new.weight)
 
-    def _plan(
-        self, y: np.ndarray, weight: np.ndarray, n_events: np.ndarray, counts: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, PreparedLoss]:
-        """Return weights with those of the classes in them, their sum for each class, and the loss.
+    def _plan(self, y: np.ndarray, weight: np.ndarray, n_events: np.ndarray, counts: np.ndarray) -> Plan:
+        """Return how to train on these classes, and learn by which factor training sees each.
 
-        `n_events` are the events of each class, and `counts` its weight before any sampling; by them is learnt by which
-        factor training sees each class.
+        `n_events` are the events of each class, and `counts` its weight before any sampling.
         """
         weight = weigh_classes(y, weight, self.class_weight)
         n_items = self._count(y, weight)
         loss = make_loss(self.loss)
         if self.correct_prior:
             loss.restore(np.full((1, len(n_items)), 1 / len(n_items)))  # refuses what cannot be undone
-        seen = np.divide(n_items, counts, out=np.ones(len(counts)), where=counts > 0)
-        self.class_factors_ = seen * loss.class_factors(n_items, n_events)
-        return weight, n_items, loss.prepare(n_items, n_events)
+        given = self.class_weight if isinstance(self.class_weight, dict) else {}
+        seen = np.array([given.get(label, 1.0) for label in self.classes_.tolist()], dtype=np.float64)
+        np.divide(n_items, counts, out=seen, where=counts > 0)  # a part of the data may lack a class
+        factors, prepared = loss.class_factors(n_items, n_events), loss.prepare(n_items, n_events)
+        self.class_factors_ = np.where(seen > 0, seen, 1.0) * factors  # nothing leads back from a class left out
+        deferred = isinstance(prepared, DeferredLoss)
+        return Plan(weight, prepared, seen, n_items if deferred else n_items * factors)
+
+    def _refuse_parts(self) -> None:
+        """Refuse what has to see all of the data before it can weigh a part of them."""
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight='balanced' cannot be known from a part of the data. Take a dict of weights.")
+        if self.sampler is not None:
+            raise ValueError("A sampler cannot balance what comes in parts. Set sampler=None, or call fit.")
+        if make_loss(self.loss).counts_classes:
+            raise ValueError(
+                f"loss={self.loss!r} counts the classes, which a part of the data does not tell. Take a dict as "
+                "class_weight with loss='cross_entropy' or 'focal', or call fit."
+            )
 
     def _count(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return the weight of each class, (n_classes,)."""
         return np.bincount(self._encode(y), weights=weight, minlength=len(self.classes_))
 
-    def _count_events(self, windows: Any, y: np.ndarray) -> np.ndarray:
+    def _count_events(self, windows: Any, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return the events of each class in a log; windows of an array count by themselves."""
         if not isinstance(windows, LogWindows):
-            return np.bincount(self._encode(y), minlength=len(self.classes_))
-        return self._count_runs(y, np.searchsorted(windows.starts, windows.ends, side="right"))
+            return np.bincount(self._encode(y[weight > 0]), minlength=len(self.classes_))
+        return self._count_runs(y, np.searchsorted(windows.starts, windows.ends, side="right"), weight)
 
-    def _count_runs(self, y: np.ndarray, stretch: np.ndarray) -> np.ndarray:
+    def _count_runs(self, y: np.ndarray, stretch: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return how many events each class has, given the number of the stretch that each item is in.
 
-        The most frequent class has few stretches, but long ones: it counts as many as events would fit into it.
+        The most frequent class has few stretches, but long ones: it counts as many as events would fit into it. Items
+        without weight are left out.
         """
-        numbers = self._encode(y)
+        numbers, stretch = self._encode(y[weight > 0]), stretch[weight > 0]
         begins = np.append(True, (np.diff(numbers) != 0) | (np.diff(stretch) != 0))
         n_items = np.bincount(numbers, minlength=len(self.classes_))
         n_runs = np.bincount(numbers[begins], minlength=len(self.classes_)).astype(float)
@@ -131,12 +154,12 @@ class LabelledEstimator(ClassifierMixin, RecurrentEstimator):
             n_runs[quiet] = max(n_runs[quiet], n_items[quiet] * others[1] / others[0])
         return n_runs
 
-    def _start_classifier(self, rng: np.random.RandomState, n_items: np.ndarray) -> None:
+    def _start_classifier(self, rng: np.random.RandomState, first_guess: np.ndarray) -> None:
         """Make the network; under `prior_bias` its first guess is the share of each class."""
         fresh = not self._goes_on()
         self._start(rng, len(self.classes_))
         if fresh and self.prior_bias:
-            prior = np.maximum(n_items / n_items.sum(), SMALLEST_PRIOR)
+            prior = np.maximum(first_guess / first_guess.sum(), SMALLEST_PRIOR)
             with torch.no_grad():
                 self.module_.head.bias.copy_(torch.from_numpy(np.log(prior)))
 
@@ -146,7 +169,7 @@ class LabelledEstimator(ClassifierMixin, RecurrentEstimator):
             return self._train(batches, loss, watched)
         judged = copy(watched)
         judged.weight = torch.as_tensor(weight).to(watched.weight)
-        monitor = ScoreMonitor(self.scoring, self.module_, judged, self.classes_, self.precision)
+        monitor = ScoreMonitor(self.scoring, self.module_, judged, self.classes_, self.precision, self._proba)
         return self._train(batches, loss, watched, monitor)
 
     def _proba(self, logits: torch.Tensor) -> np.ndarray:

@@ -19,7 +19,8 @@ class Loss(BaseEstimator):
     """What training minimises, as an object with parameters that a search can set.
 
     A loss of one's own that is more than a function is a subclass with `_prepare`, and with `_class_factors` and
-    `_restore` where probabilities can be set right again.
+    `_restore` where probabilities can be set right again. `counts_classes` says whether it depends on the counts of the
+    classes, so that it cannot be prepared for a part of the data.
 
     See Also
     --------
@@ -37,6 +38,7 @@ class Loss(BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    counts_classes: ClassVar[bool] = False
 
     def prepare(self, n_items: Any, n_events: Any) -> PreparedLoss:
         """Return the function to minimise on a training set.

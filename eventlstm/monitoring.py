@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,35 +18,47 @@ from .training import Batches
 class ScoreMonitor:
     """The score of a network on data held out, by any scorer of scikit-learn that looks at classes or probabilities.
 
-    Items without weight, such as the padding of chunks, are left out.
+    Items without weight, such as the padding of chunks, are left out. `proba` makes probabilities of logits, as the
+    classifier will.
     """
 
-    def __init__(self, scoring: Any, module: nn.Module, held_out: Batches, classes: np.ndarray, precision: str) -> None:
+    def __init__(
+        self,
+        scoring: Any,
+        module: nn.Module,
+        held_out: Batches,
+        classes: np.ndarray,
+        precision: str,
+        proba: Callable[[torch.Tensor], np.ndarray],
+    ) -> None:
         self.scoring = scoring
         self.scorer = get_scorer(scoring)
         self.module = module
         self.held_out = held_out
         self.classes = classes
         self.precision = precision
+        self.proba = proba
 
     @torch.no_grad()
     def __call__(self) -> float:
         """Return the score; higher is better."""
         parts = [self._judge(batch) for batch in self.held_out.epoch(None)]
-        proba, target, weight = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        logits, *told = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        target, weight = (part.numpy() for part in told)
         judged = _Judged(self.classes)
         sample_weight = {} if (weight == weight[0]).all() else {"sample_weight": weight}
-        return float(self.scorer(judged, proba, self.classes[target], **sample_weight))
+        return float(self.scorer(judged, self.proba(logits), self.classes[target], **sample_weight))
 
     def contents(self) -> list[Any]:
         """Return all that decides which scorer it is, for a fingerprint."""
-        return [repr(self.scoring) if hasattr(self.scoring, "get_metadata_routing") else self.scoring]
+        scoring = repr(self.scoring) if hasattr(self.scoring, "get_metadata_routing") else self.scoring
+        return [scoring, self.proba(torch.arange(len(self.classes))[None])]
 
     def _judge(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with autocast(self.precision, batch.x.device):
             logits, _ = self.held_out.forward(self.module, batch, None)
         kept = batch.weight > 0
-        return logits[kept].double().softmax(dim=-1), batch.target[kept], batch.weight[kept]
+        return logits[kept], batch.target[kept], batch.weight[kept]
 
 
 class _Judged(ClassifierMixin, BaseEstimator):

@@ -59,7 +59,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If something inside cannot be stored, such as a sampler, a function or a random generator. The message
+        If something inside cannot be stored, such as a function or a random generator. The message
         gives the expression that reaches it.
     ValueError
         If the estimator contains itself, is larger than `load` accepts, or caches in a folder (``memory``):

@@ -14,7 +14,7 @@ from .devices import autocast
 from .labelled import LabelledEstimator
 from .lanes import as_lanes
 from .networks import refuse_whole_windows
-from .recurrent import mean_one, weigh_classes
+from .recurrent import mean_one
 from .threads import one_thread
 
 # Rows of all lanes scored in one call: long runs are walked in pieces, their state carried along.
@@ -85,18 +85,18 @@ class StepClassifier(LabelledEstimator):
         weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         size = {"burn_in": burn_in, "stride": stride}
         stretch = np.searchsorted(starts, np.arange(len(y)), side="right")
-        n_events, counts = self._count_runs(y, stretch), self._count(y, weight)
-        weight, n_items, loss = self._plan(y, weight, n_events, counts)
+        n_events, counts = self._count_runs(y, stretch, weight), self._count(y, weight)
+        plan = self._plan(y, weight, n_events, counts)
         with one_thread():
-            self._start_classifier(check_random_state(self.random_state), n_items)
-            batches = self._chunk_batches(values, y, weight, starts, **size)
+            self._start_classifier(check_random_state(self.random_state), plan.first_guess)
+            batches = self._chunk_batches(values, y, plan.weight, starts, **size)
             watched = weight_val = None
             if X_val is not None and y_val is not None and starts_val is not None:
                 weight_val = check_sample_weight(sample_weight_val, X_val, dtype=np.float64)
                 values_val = self._code_values(np.array(X_val, dtype=self._numpy_dtype()))
-                of_classes = weigh_classes(y_val, weight_val, self.class_weight)
+                of_classes = weight_val * plan.seen[self._encode(y_val)]
                 watched = self._chunk_batches(values_val, y_val, of_classes, starts_val, **size)
-            return self._train_watched(loss, batches, watched, weight_val)
+            return self._train_watched(plan.loss, batches, watched, weight_val)
 
     def predict_proba_steps(self, X: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
         """Return the probabilities at every row of one stretch or of several, and the state to go on from.

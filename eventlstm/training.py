@@ -230,11 +230,13 @@ class Trainer:
     ) -> torch.Tensor:
         """Return a piece's part of the loss of its batch.
 
-        Weights have mean one over the whole set, so that a batch's mix keeps its weight.
+        Weights have mean one over the whole set, so that a batch's mix keeps its weight. What is held out is judged by
+        one loss all through training: epochs would not compare under one that changes.
         """
+        loss = self.loss if generator is None else self.epoch_loss
         with autocast(self.recipe.precision, self.device):
             logits, penalty = batches.forward(self.module, piece, generator)
-        value = weighted_sum(self.epoch_loss, logits.to(self.dtype), piece) / whole.target.numel()
+        value = weighted_sum(loss, logits.to(self.dtype), piece) / whole.target.numel()
         if penalty is None:
             return value
         return value + penalty.to(self.dtype) * (len(piece.x) / len(whole.x))
