@@ -5,6 +5,7 @@ from .augmentation import Augmentation
 from .blend import EventBlend
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
+from .ensemble import BalancedBaggingLSTMClassifier
 from .flattening import FlattenWindows
 from .log_files import read_log
 from .model_selection import RunKFold, RunTimeSplit, choose_threshold
@@ -15,6 +16,7 @@ from .windows import LogWindows, horizon_labels
 
 __all__ = [
     "Augmentation",
+    "BalancedBaggingLSTMClassifier",
     "EventBlend",
     "EventClassifier",
     "FlattenWindows",

@@ -30,6 +30,7 @@ from .augmentation import Augmentation
 from .blend import EventBlend
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
+from .ensemble import BalancedBaggingLSTMClassifier
 from .flattening import FlattenWindows
 from .inputs import InputScaler
 from .losses import LOSSES
@@ -42,6 +43,7 @@ CLASSES: dict[str, type] = {
         *LOSSES.values(),
         ADASYN,
         Augmentation,
+        BalancedBaggingLSTMClassifier,
         BorderlineSMOTE,
         EditedNearestNeighbours,
         EventBlend,

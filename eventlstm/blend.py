@@ -36,7 +36,9 @@ N_ROWS_OF_TREES = 10
 
 def default_parts() -> list[tuple[str, Any]]:
     """Return the parts that an EventBlend has unless told others."""
-    trees = HistGradientBoostingClassifier(early_stopping=False)
+    # With its own early stopping, from 10,000 rows on. Trees that grow on get so sure that they outvote the networks:
+    # .972 with it and .968 without on the engines of C-MAPSS held out to choose.
+    trees = HistGradientBoostingClassifier()
     raw = EventClassifier(trees, mode="windows", window_size=N_ROWS_OF_TREES, inputs=None, n_estimators=1)
     return [
         ("level", EventClassifier(inputs="level", n_estimators=N_NETWORKS)),

@@ -16,12 +16,13 @@ ROWS = (
     {"layers", "class_losses", "focusing_losses", "samplers", "flattening", "temporal_oversampling"},
     {"encoder", "losses"},
     {"networks", "batches", "checked_log", "resampling"},
-    {"training", "insight", "window_sampler"},
+    {"training", "insight", "window_sampler", "bags"},
     {"recurrent", "monitoring"},
     {"labelled"},
     {"stepwise"},
     {"classifier", "autoencoder", "forecaster", "members"},
-    {"ensemble", "scoring"},
+    {"bagging", "scoring"},
+    {"ensemble"},
     {"detector", "alarms", "thresholds", "model_selection"},
     {"blend", "archive_trees"},
     {"archive_tree", "log_columns"},
@@ -31,6 +32,8 @@ ROWS = (
 ROW_OF = {module: row for row, modules in enumerate(ROWS) for module in modules}
 ENTRY_POINTS = {"__init__", "__main__"}
 WITHOUT_TORCH = {
+    "bags",
+    "bagging",
     "checked_log",
     "scoring",
     "flattening",
@@ -39,7 +42,7 @@ WITHOUT_TORCH = {
     "resampling",
     "window_sampler",
 }
-TORCH_MODULES = set().union(*ROWS[2:12]) - WITHOUT_TORCH | {"streaming", "persistence"}
+TORCH_MODULES = set().union(*ROWS[2:13]) - WITHOUT_TORCH | {"streaming", "persistence"}
 HEAVY_PACKAGES = {"dask", "matplotlib", "onnx", "onnxruntime", "plotly", "pyarrow"}
 LONGEST_FILE = 450  # lines; the aim is 300, beyond this a file holds more than one idea
 

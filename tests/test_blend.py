@@ -133,7 +133,7 @@ def test_the_default_parts_are_two_views_of_networks_and_trees_of_ten_raw_rows()
         assert parameters[f"{view}__mode"] == "stateful"
     trees = parameters["trees__estimator"]
     assert isinstance(trees, HistGradientBoostingClassifier)
-    assert trees.early_stopping is False and trees.class_weight is None
+    assert trees.early_stopping == "auto" and trees.class_weight is None
     seen = {name: parameters[f"trees__{name}"] for name in ("mode", "window_size", "inputs", "n_estimators")}
     assert seen == {"mode": "windows", "window_size": 10, "inputs": None, "n_estimators": 1}
 
