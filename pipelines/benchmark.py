@@ -31,13 +31,12 @@ from timeit import timeit
 import numpy as np
 import torch
 from imblearn.ensemble import BalancedBaggingClassifier
-from imblearn.under_sampling import RandomUnderSampler
 from sklearn.metrics import average_precision_score
 from torch import nn
 
 import eventlstm as el
 from eventlstm.devices import computes_in_bfloat16
-from eventlstm.members import pool, side_by_side
+from eventlstm.members import side_by_side
 from eventlstm.threads import one_thread
 
 N_STEPS, N_CHANNELS = 64, 8
@@ -232,26 +231,24 @@ def members(sizes):
 
 
 def balanced(sizes):
-    """Compare members on balanced windows, taken by row number, with imbalanced-learn's bagging of skorch nets."""
+    """Compare our balanced bagging with one member of it, and with imbalanced-learn's around skorch nets."""
     X, y = draw_windows(4 * sizes.windows, RARE)
-    flat, numbers = X.reshape(len(X), -1), np.arange(len(X))[:, None]
-    crew = [our_net(epochs=RARE_EPOCHS, random_state=seed) for seed in range(N_MEMBERS)]
-
-    def fit_member(member):
-        rows, labels = RandomUnderSampler(random_state=member.random_state).fit_resample(numbers, y)
-        return member.fit(X[rows[:, 0]], labels)
-
-    def score():
-        return pool(np.stack(side_by_side(lambda member: member.predict_proba(X), 2, crew)))
-
-    fit, net = partial(side_by_side, fit_member, 2, crew), skorch_net(32, RARE_EPOCHS)
-    bagging, what = (
+    flat = X.reshape(len(X), -1)
+    ten, one = (
+        el.BalancedBaggingLSTMClassifier(our_net(epochs=RARE_EPOCHS), n_estimators=n, n_jobs=2, random_state=0)
+        for n in (N_MEMBERS, 1)
+    )
+    net = skorch_net(32, RARE_EPOCHS)
+    theirs, what = (
         BalancedBaggingClassifier(net, n_estimators=N_MEMBERS, random_state=0),
         "over BalancedBagging(skorch)",
     )
-    yield speed_up(f"fit of {N_MEMBERS} on two cores {what}", fit, partial(bagging.fit, flat, y), sizes, 2.0)
-    scores = score, partial(bagging.predict_proba, flat)
-    yield speed_up(f"predict_proba of {N_MEMBERS} on two cores {what}", *scores, sizes, 3.5)
+    yield share(
+        f"balanced fit of {N_MEMBERS} beside one, two cores", partial(ten.fit, X, y), partial(one.fit, X, y), sizes, 5.7
+    )
+    yield speed_up(f"balanced fit {what}, two cores", partial(ten.fit, X, y), partial(theirs.fit, flat, y), sizes, 2.0)
+    scores = partial(ten.predict_proba, X), partial(theirs.predict_proba, flat)
+    yield speed_up(f"predict_proba {what}, two cores", *scores, sizes, 3.5)
 
 
 def skorch(sizes):
