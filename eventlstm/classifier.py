@@ -68,8 +68,9 @@ class LSTMClassifier(StepClassifier):
         works on the windows to train on, after any have been held out; not for step-by-step training.
     balanced_batches : bool, default=False
         Whether each batch holds two windows of the rare classes at least; their weight in all stays the same.
-    prior_bias : bool, default=False
-        Whether the network's first guess is the share of each class in training, by its weight.
+    prior_bias : bool, default=True
+        Whether the network's first guess is about the share of each class in training, so that it need not learn first
+        that events are rare: average precision .03 better on ASD, .02 on made logs, and no other on C-MAPSS.
     correct_prior : bool, default=False
         Whether probabilities are freed from what the sampler, the weights and the loss did to them; see Notes.
     max_epochs : int or "auto", default="auto"
@@ -231,7 +232,7 @@ class LSTMClassifier(StepClassifier):
         class_weight: Any = None,
         sampler: Any = None,
         balanced_batches: bool = False,
-        prior_bias: bool = False,
+        prior_bias: bool = True,
         correct_prior: bool = False,
         max_epochs: int | str = "auto",
         min_steps: int = 800,

@@ -88,7 +88,7 @@ def lstm(**parameters):
     """Return a maker of an EventClassifier around a network with these parameters."""
 
     def make(network, **size):
-        network = clone(network or el.LSTMClassifier()).set_params(**parameters)
+        network = clone(network or el.LSTMClassifier()).set_params(**{"prior_bias": False} | parameters)
         return el.EventClassifier(network, **size)
 
     return make
@@ -120,7 +120,7 @@ METHODS = {
     "forest": Method(f"BalancedRandomForest, {SHORT} rows", make_forest, (None,)),
     "blend": Method("EventBlend", make_blend),
     "plain": Method("plain LSTM", lstm()),
-    "prior_bias": Method("LSTM, prior bias", lstm(prior_bias=True)),
+    "prior_bias": Method("LSTM, prior bias (the default)", lstm(prior_bias=True)),
     "class_weights": Method("LSTM, class weights", lstm(class_weight="balanced")),
     "focal": Method("LSTM, focal loss", lstm(loss="focal")),
     "class_balanced": Method("LSTM, class-balanced loss", lstm(loss="class_balanced")),
