@@ -43,7 +43,7 @@ def net(**changes):
 
 def learner(**changes):
     """Return a network that has time enough to learn to tell bumps."""
-    return net(**{"max_epochs": 8, "batch_size": 12, "lr": 0.03, "dropout": 0.0, **changes})
+    return net(**{"max_epochs": 12, "batch_size": 12, "lr": 0.03, "dropout": 0.0, **changes})
 
 
 def assert_learns(model):
