@@ -16,12 +16,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
-from ._validation import Interval, check_is_fitted, check_log_values, check_sample_weight, fit_context
-from .checked_log import refuse_lost_index, refuse_other_index, says_time
+from ._validation import Interval, check_is_fitted, check_log_values, fit_context
+from .checked_log import check_labelled_log, check_row_weight, refuse_lost_index, refuse_one_class, says_time
 from .detector import EventClassifier
 from .log_index import read_index
 from .members import make_members, pool, side_by_side
@@ -323,26 +322,13 @@ class EventBlend(ClassifierMixin, BaseEstimator):
 
     def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
         """Check a labelled log for all parts, and learn what it is made of; return the weights, None if all are one."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None. Pass a label per row."
-            )
-        values, labels = check_log_values(self, X, y, reset=True)
-        check_classification_targets(labels)
-        refuse_other_index(X, y)
+        values, labels = check_labelled_log(self, X, y)
         read_index(X)
         self.index_names_ = list(X.index.names) if says_time(X) else None
         self.classes_ = np.unique(labels)
-        weight = np.ones(len(labels))
-        if sample_weight is not None:
-            refuse_other_index(X, sample_weight)
-            weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
-        if len(np.unique(labels[weight > 0])) < 2:
-            raise ValueError(
-                f"The labels hold one class only ({labels[0]!r}); rows with and without an event are wanted. Label an "
-                "event, or take folds that hold one: RunKFold."
-            )
-        return None if (weight == 1).all() else weight
+        weight = check_row_weight(X, values, sample_weight)
+        refuse_one_class(labels, weight)
+        return None if weight is None or (weight == 1).all() else weight
 
     def _fit_part(self, part: Any, name: str, X: Any, y: Any, sample_weight: Any) -> Any:
         # One thread of OpenMP also where the parts go one after the other: the trees' sums depend on their number.

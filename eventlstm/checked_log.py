@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.multiclass import check_classification_targets
 
+from ._validation import check_log_values, check_sample_weight
 from .inputs import InputScaler
 from .log_index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex
 
@@ -64,6 +66,36 @@ class Rows(NamedTuple):
         """Return the rows with the channels that a member sees."""
         channels = self.values if scaler is None else scaler.transform(self.values, starts=self.starts)
         return self._replace(values=channels.astype(dtype, copy=False))
+
+
+def check_labelled_log(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values and the labels of a log to fit on, which `estimator` learns the columns of."""
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None. Pass a label per row."
+        )
+    values, labels = check_log_values(estimator, X, y, reset=True)
+    check_classification_targets(labels)
+    refuse_other_index(X, y)
+    return values, labels
+
+
+def check_row_weight(X: Any, values: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+    """Return the weights of the rows of a log, None where none came."""
+    if sample_weight is None:
+        return None
+    refuse_other_index(X, sample_weight)
+    weight: np.ndarray = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+    return weight
+
+
+def refuse_one_class(labels: np.ndarray, weight: np.ndarray | None) -> None:
+    """Refuse labels of which a single class has weight."""
+    if len(np.unique(labels if weight is None else labels[weight > 0])) < 2:
+        raise ValueError(
+            f"The labels hold one class only ({labels[0]!r}); rows with and without an event are wanted. Label an "
+            "event, or take folds that hold one: RunKFold."
+        )
 
 
 def says_time(X: Any) -> bool:

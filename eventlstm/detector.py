@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import has_fit_parameter
 
 from ._validation import (
@@ -21,21 +20,22 @@ from ._validation import (
     StrOptions,
     check_is_fitted,
     check_log_values,
-    check_sample_weight,
     fit_context,
 )
 from .checked_log import (
     Rows,
+    check_labelled_log,
+    check_row_weight,
     find_categorical,
     refuse_lost_index,
-    refuse_other_index,
+    refuse_one_class,
     says_time,
     warn_if_torn,
 )
 from .classifier import LSTMClassifier
 from .inputs import InputScaler
 from .log_index import RowIndex, cut_stretches, longest_step, read_index
-from .members import as_input, checkpoints_of, make_members, side_by_side, tell_channels, tell_codes
+from .members import as_input, make_members, refuse_unseeded_checkpoints, side_by_side, tell_channels, tell_codes
 from .scoring import Ensemble
 from .windows import LogWindows, horizon_labels, is_event
 
@@ -298,28 +298,14 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> Rows:
         """Check a labelled log and learn what it is made of."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None. Pass a label per row."
-            )
-        values, labels = check_log_values(self, X, y, reset=True)
-        check_classification_targets(labels)
-        refuse_other_index(X, y)
+        values, labels = check_labelled_log(self, X, y)
         index = read_index(X)
         self.max_gap_, self.has_dates_ = longest_step(index, self.max_gap), index.is_datetime
         starts = cut_stretches(index, self.max_gap_)
         self.index_names_ = list(X.index.names) if says_time(X) else None
-        weight = None
-        if sample_weight is not None:
-            refuse_other_index(X, sample_weight)
-            weight = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
-        labels, weight = self._label(X, labels, weight)
+        labels, weight = self._label(X, labels, check_row_weight(X, values, sample_weight))
         self.classes_ = np.unique(labels)
-        if len(np.unique(labels if weight is None else labels[weight > 0])) < 2:
-            raise ValueError(
-                f"The labels hold one class only ({labels[0]!r}); rows with and without an event are wanted. Label an "
-                "event, or take folds that hold one: RunKFold."
-            )
+        refuse_one_class(labels, weight)
         warn_if_torn(index, starts, self.window_size)
         return Rows(values, starts, index.runs[starts], labels, weight)
 
@@ -345,11 +331,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
                 f"{type(template).__name__} cannot train step by step, which mode='stateful' needs. "
                 "Set mode='windows', or use LSTMClassifier."
             )
-        if checkpoints_of(template) and not isinstance(self.random_state, Integral):
-            raise ValueError(
-                "A checkpoint can only be gone on from by the same training, but EventClassifier's "
-                f"random_state={self.random_state!r} draws other members each time. Set it to an int."
-            )
+        refuse_unseeded_checkpoints(template, self)
         return make_members(template, self.n_estimators, check_random_state(self.random_state), self.verbose)
 
     def _fit_scaler(self, view: str | None, log: Rows, codes: tuple[int, ...]) -> InputScaler | None:

@@ -31,8 +31,8 @@ from ._validation import (
 from .bagging import Lesson, Trained, score
 from .bags import find_units
 from .classifier import LSTMClassifier
-from .members import SUREST, checkpoints_of, make_members, pool, side_by_side
-from .recurrent import SEEDS, refuse_unusable
+from .members import SUREST, make_members, pool, refuse_unseeded_checkpoints, side_by_side
+from .recurrent import SEEDS, refuse_other_shape, refuse_unusable
 from .windows import LogWindows
 
 
@@ -326,11 +326,8 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         """Learn the width of a log's windows, or hold them to it."""
         if reset:
             self.n_features_in_ = shape[1] * shape[2]
-        elif shape[1:] != (self.n_timesteps_, self.n_channels_):
-            raise ValueError(
-                f"Windows of {shape[1]} steps and {shape[2]} channels came, but the model was fitted on "
-                f"{self.n_timesteps_} steps and {self.n_channels_} channels. Cut windows of that size."
-            )
+        else:
+            refuse_other_shape(self, shape)
 
     def _dtype(self) -> str:
         """Return the type of the numbers: float32, unless the estimator asks for more or is none of ours."""
@@ -377,11 +374,7 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
     def _make_members(self, n_before: int) -> tuple[list[Any], list[np.random.RandomState]]:
         """Clone the estimator for members not there yet, and seed them, and for each what draws its bag."""
         template = self._template()
-        if checkpoints_of(template) and not isinstance(self.random_state, Integral):
-            raise ValueError(
-                "A checkpoint can only be gone on from by the same training, but random_state="
-                f"{self.random_state!r} draws other members each time. Set it to an int."
-            )
+        refuse_unseeded_checkpoints(template, self)
         draw = check_random_state(self.random_state)
         of_members, of_bags = (np.random.RandomState(draw.randint(SEEDS)) for _ in range(2))
         members = make_members(template, self.n_estimators, of_members, self.verbose)

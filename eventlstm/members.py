@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,15 @@ def make_members(template: Any, n_members: int, rng: np.random.RandomState | Non
         if verbose and "verbose" in names:
             member.set_params(verbose=verbose)
     return members
+
+
+def refuse_unseeded_checkpoints(template: Any, owner: Any) -> None:
+    """Refuse checkpoints of members whose `owner` draws other members each time."""
+    if checkpoints_of(template) and not isinstance(owner.random_state, Integral):
+        raise ValueError(
+            f"A checkpoint can only be gone on from by the same training, but {type(owner).__name__}'s "
+            f"random_state={owner.random_state!r} draws other members each time. Set it to an int."
+        )
 
 
 def checkpoints_of(estimator: Any) -> dict[str, Any]:

@@ -211,11 +211,8 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
             else:
                 windows, _ = check_windows(self, X, reset=False, dtype=self._numpy_dtype(), lengths=lengths)
             return self._code(windows)
-        if X.shape[1:] != (self.n_timesteps_, self.n_channels_) and not any_length:
-            raise ValueError(
-                f"Windows of {X.shape[1]} steps and {X.shape[2]} channels came, but the model was fitted on "
-                f"{self.n_timesteps_} steps and {self.n_channels_} channels. Cut windows of that size."
-            )
+        if not any_length:
+            refuse_other_shape(self, X.shape)
         return self._code(CheckedWindows(refuse_unusable(X, lengths)))
 
     def _code_channels(self) -> tuple[int, ...]:
@@ -331,6 +328,15 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True  # two_d_array stays true: without it all of the checks are skipped
         return tags
+
+
+def refuse_other_shape(estimator: Any, shape: tuple[int, int, int]) -> None:
+    """Refuse windows (n_windows, n_timesteps, n_channels) of another shape than in `fit`."""
+    if shape[1:] != (estimator.n_timesteps_, estimator.n_channels_):
+        raise ValueError(
+            f"Windows of {shape[1]} steps and {shape[2]} channels came, but the model was fitted on "
+            f"{estimator.n_timesteps_} steps and {estimator.n_channels_} channels. Cut windows of that size."
+        )
 
 
 def refuse_unusable(windows: LogWindows, lengths: Any = None) -> LogWindows:
