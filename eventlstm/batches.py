@@ -27,8 +27,8 @@ class Batch(NamedTuple):
     """Some items of a training set."""
 
     x: torch.Tensor  # (batch, time, channels)
-    target: torch.Tensor  # (batch,) of windows, (batch, labelled) of chunks
-    weight: torch.Tensor  # like target
+    target: torch.Tensor  # (batch, ...) of windows, (batch, labelled, ...) of chunks
+    weight: torch.Tensor  # (batch,) of windows, (batch, labelled) of chunks
     lengths: torch.Tensor | None = None  # (batch,) on the cpu: steps before the padding
     mix: Mix | None = None  # under mixup: the share of the items' own targets, targets and weights of their partners
 

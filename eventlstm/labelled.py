@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 from torch import nn
 
 from ._validation import CheckedWindows, HasMethods, StrOptions, check_sample_weight, check_windows
+from .insight import InsightMixin
 from .loss_base import DeferredLoss, Loss, PreparedLoss
 from .losses import LOSSES, make_loss
 from .monitoring import ScoreMonitor
@@ -36,7 +37,7 @@ class Plan(NamedTuple):
     first_guess: np.ndarray  # (n_classes,) the classes in proportion, as training begins to weigh them
 
 
-class LabelledEstimator(ClassifierMixin, RecurrentEstimator):
+class LabelledEstimator(ClassifierMixin, InsightMixin, RecurrentEstimator):
     """Base of recurrent classifiers; `LSTMClassifier` describes the parameters."""
 
     classes_: np.ndarray

@@ -19,7 +19,6 @@ from ._validation import CheckedWindows, Interval, StrOptions, check_windows, en
 from .augmentation import Augmentation
 from .batches import WindowGather, auto_batch_size
 from .devices import PRECISIONS, autocast, resolve_device, weight_dtype
-from .insight import InsightMixin
 from .networks import RecurrentNet
 from .optimizers import OPTIMIZERS, SCHEDULE_NAMES, load_state
 from .threads import Workers, count_threads
@@ -55,10 +54,11 @@ MICRO_BATCH, MICRO_BATCH_WIDE, WIDE = 64, 32, 64
 PREDICT_WINDOWS = 256
 
 
-class RecurrentEstimator(InsightMixin, BaseEstimator):
+class RecurrentEstimator(BaseEstimator):
     """Base of the estimators around a recurrent network; their docstrings describe the parameters."""
 
-    module_: RecurrentNet
+    module_: Any
+    network_class: ClassVar[Any] = RecurrentNet  # has an `architecture` and is made anew from it by `from_weights`
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_channels": [Interval(Integral, 1, None, closed="left")],
@@ -111,19 +111,20 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         self.__dict__.pop("optimizer_state_", None)  # it belongs to the last network
         self._generator = torch.Generator().manual_seed(int(rng.randint(SEEDS)))
         if not self._goes_on():
-            self._refuse_entropy_of_nothing()
-            arguments = {name: getattr(self, name) for name in ARCHITECTURE}
-            self.module_ = RecurrentNet(self.n_channels_, n_outputs, categories=self._code_counts(), **arguments)
+            self.module_ = self._make_network(n_outputs)
             self.module_.initialize(self._generator)
             self.history_: list[dict[str, float]] = []
         self.module_ = self.module_.to(device, weight_dtype(self.precision))
 
-    def _refuse_entropy_of_nothing(self) -> None:
+    def _make_network(self, n_outputs: int) -> Any:
+        """Return a new network whose weights are yet to be drawn."""
         if self.attention_entropy and self.pooling not in ATTENTION:
             raise ValueError(
                 f"attention_entropy={self.attention_entropy!r} needs attention, but pooling={self.pooling!r} has none. "
                 "Set pooling to 'additive', 'luong' or 'multihead', or attention_entropy=0."
             )
+        arguments = {name: getattr(self, name) for name in ARCHITECTURE}
+        return self.network_class(self.n_channels_, n_outputs, categories=self._code_counts(), **arguments)
 
     def _train(self, batches: Batches, loss: Any, watched: Batches | None, monitor: Any = None) -> Self:
         """Train the network and record what training said."""
@@ -274,7 +275,7 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
     def _numpy_dtype(self) -> str:
         return str(weight_dtype(self.precision)).removeprefix("torch.")
 
-    def _on_device(self) -> RecurrentNet:
+    def _on_device(self) -> Any:
         """Return the network on the device and with the numbers that `device` and `precision` name now."""
         with torch.inference_mode(False):  # weights that are moved while scoring could never be trained again
             self.module_ = self.module_.to(resolve_device(self.device), weight_dtype(self.precision))
@@ -320,7 +321,7 @@ class RecurrentEstimator(InsightMixin, BaseEstimator):
         super().__setstate__(state)
         if kept is not None:
             weights = {name: torch.from_numpy(np.array(weight)) for name, weight in kept["weights"].items()}
-            self.module_ = RecurrentNet.from_weights(kept["architecture"], weights)
+            self.module_ = self.network_class.from_weights(kept["architecture"], weights)
         if draws is not None:
             self._generator = torch.Generator().set_state(torch.from_numpy(np.array(draws)))
 

@@ -236,7 +236,7 @@ class Trainer:
         loss = self.loss if generator is None else self.epoch_loss
         with autocast(self.recipe.precision, self.device):
             logits, penalty = batches.forward(self.module, piece, generator)
-        value = weighted_sum(loss, logits.to(self.dtype), piece) / whole.target.numel()
+        value = weighted_sum(loss, logits.to(self.dtype), piece) / whole.weight.numel()
         if penalty is None:
             return value
         return value + penalty.to(self.dtype) * (len(piece.x) / len(whole.x))

@@ -11,19 +11,21 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "eventlstm"
 ROWS = (
     {"lanes", "log_index", "pumps"},
-    {"_validation", "windows", "inputs", "priors", "metrics", "datasets"},
-    {"cells", "pooling", "augmentation", "optimizers", "threads", "devices", "checkpoints", "loss_base"},
-    {"layers", "class_losses", "focusing_losses", "samplers", "flattening", "temporal_oversampling"},
+    {"_validation", "windows", "inputs", "priors", "datasets", "events"},
+    {"cells", "pooling", "augmentation", "optimizers", "threads", "devices", "checkpoints", "loss_base"}
+    | {"vus", "matching", "range_measures", "alarm_measures", "window_choice", "tails", "alarms", "intervals"},
+    {"layers", "class_losses", "focusing_losses", "samplers", "flattening", "temporal_oversampling"}
+    | {"metrics", "thresholds"},
     {"encoder", "losses"},
-    {"networks", "batches", "checked_log", "resampling"},
+    {"networks", "sequence_networks", "batches", "checked_log", "resampling"},
     {"training", "insight", "window_sampler", "bags"},
     {"recurrent", "monitoring"},
     {"labelled"},
     {"stepwise"},
     {"classifier", "autoencoder", "forecaster", "members"},
-    {"bagging", "scoring"},
+    {"bagging", "scoring", "error_scoring", "row_models"},
     {"ensemble"},
-    {"detector", "alarms", "thresholds", "model_selection"},
+    {"detector", "anomaly", "model_selection"},
     {"blend", "archive_trees"},
     {"archive_tree", "log_columns"},
     {"streaming", "persistence", "plots", "report", "log_files", "comparison"},
@@ -41,6 +43,18 @@ WITHOUT_TORCH = {
     "temporal_oversampling",
     "resampling",
     "window_sampler",
+    "vus",
+    "matching",
+    "range_measures",
+    "alarm_measures",
+    "window_choice",
+    "tails",
+    "alarms",
+    "intervals",
+    "metrics",
+    "thresholds",
+    "error_scoring",
+    "row_models",
 }
 TORCH_MODULES = set().union(*ROWS[2:13]) - WITHOUT_TORCH | {"streaming", "persistence"}
 HEAVY_PACKAGES = {"dask", "matplotlib", "onnx", "onnxruntime", "plotly", "pyarrow"}
