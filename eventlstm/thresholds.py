@@ -1,0 +1,20 @@
+"""From which score on a row is flagged: thresholds learned from held-out scores.
+
+All are estimators with ``fit(score, y=None)``, ``threshold_`` and ``flag(score)``, for scores that are high where
+abnormal, with run and time in the index.
+"""
+
+from .dynamic_threshold import DynamicThreshold
+from .labelled_threshold import LabelledThreshold
+from .quiet_thresholds import AutoThreshold, QuantileThreshold, TailThreshold, effective_rows
+from .streaming_threshold import StreamingTailThreshold
+
+__all__ = [
+    "AutoThreshold",
+    "DynamicThreshold",
+    "LabelledThreshold",
+    "QuantileThreshold",
+    "StreamingTailThreshold",
+    "TailThreshold",
+    "effective_rows",
+]
