@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 from .detector import EventClassifier
 from .log_index import read_index
 from .metrics import detection_report
-from .model_selection import RunKFold, RunTimeSplit, choose_threshold
+from .model_selection import RunKFold, RunTimeSplit
+from .threshold_choice import choose_threshold
 from .windows import is_event
 
 MEASURES = ["average_precision", "mcc", "f1", "recall", "precision"]

@@ -1,18 +1,18 @@
-"""Splitters that read runs and times from the index of `X`, and the choice of a threshold."""
+"""Splitters that read runs and times from the index of `X`, and a rule for refitting after a search over them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix_at_thresholds
 from sklearn.utils import check_consistent_length, check_random_state
 
 from .log_index import RowIndex, read_index
 from .windows import event_onsets, is_event
 
-__all__ = ["RunKFold", "RunTimeSplit", "choose_threshold"]
+__all__ = ["EventTimeSplit", "RunKFold", "RunTimeSplit", "refit_nanmean"]
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -162,6 +162,7 @@ class RunTimeSplit:
 
     See Also
     --------
+    EventTimeSplit : Folds in time with an event each, wherever the events lie.
     RunKFold : Folds of whole runs, for machines not seen in training.
 
     Notes
@@ -227,20 +228,13 @@ class RunTimeSplit:
         event = None if y is None else is_event(y)
         gap = 0 if self.gap == 0 else index.span(self.gap, "gap")
         begins = self._begins(index)
-        event_end = self._event_ends(index, event)
+        event_end = index.times if event is None else _event_ends(index, event)
         part = np.searchsorted(begins, index.times, side="right") - 1  # rows of -1 are never tested
         for k, begin in enumerate(begins):
             test = np.flatnonzero(part == k)
             train = np.flatnonzero((index.times < begin - gap) & (event_end < begin))
             self._refuse_empty(k, train, test, event)
             yield train, test
-
-    def _event_ends(self, index: RowIndex, event: np.ndarray | None) -> np.ndarray:
-        """Return the last time of the event that each row belongs to, and its own time on quiet rows."""
-        if event is None:
-            return index.times
-        last = np.append((index.runs[1:] != index.runs[:-1]) | ~event[1:], True) | ~event
-        return index.times[np.flatnonzero(last)[np.cumsum(last) - last]]
 
     def _begins(self, index: RowIndex) -> np.ndarray:
         """Return the times at which test parts begin."""
@@ -262,60 +256,184 @@ class RunTimeSplit:
                 )
 
 
-def choose_threshold(y_true: Any, y_score: Any, *, objective: str = "mcc") -> float:
-    """Return the threshold at which ``y_score >= threshold`` does best on labelled rows held out from training.
+class EventTimeSplit:
+    """Folds in time that begin between events, with an event in each: train on what came before.
 
     Parameters
     ----------
-    y_true : array-like of shape (n_rows,)
-        1 on rows of an event, else 0.
-    y_score : array-like of shape (n_rows,)
-        Scores that rise with the danger. Never those of the rows the model was trained on, nor of those it is tested
-        on.
-    objective : {"mcc", "f1"}, default="mcc"
-        What is made largest: Matthews' correlation or the F1 score.
-
-    Returns
-    -------
-    float
-        The threshold, halfway between two neighbouring scores, so that noise in the last bit does not matter.
+    n_splits : int, default=5
+        Folds; the events are cut in `n_splits` + 1 parts, as even in number as can be.
+    gap : number or time span, default=0
+        Time left out between training and test rows, in the unit of the index: a string such as "12h" or a Timedelta
+        for date-times, else a number. Take at least the `horizon` of the labels.
 
     Raises
     ------
     ValueError
-        If `y_true` holds but one class, or `objective` is unknown.
+        In `split`, when there are too few events apart in time for `n_splits`, or the gap leaves no event to train
+        on.
+
+    See Also
+    --------
+    RunTimeSplit : Folds in time of as many rows each, which may hold no event.
+    RunKFold : Folds of whole runs, for machines not seen in training.
+
+    Notes
+    -----
+    Events of all runs share one clock, and events that overlap in time stay in one part. A part begins halfway
+    between the last event before it and its own first. Training rows end before the gap, and an event that reaches
+    into the gap is left out of them whole. So a fold never cuts an event, and scores of an event need rows of one
+    fold only.
+
+    An event is an unbroken stretch of rows that do not carry the most frequent label.
 
     Examples
     --------
-    >>> from eventlstm import choose_threshold
-    >>> choose_threshold([0, 0, 1, 0, 1], [0.1, 0.2, 0.6, 0.4, 0.9])
-    0.5
+    >>> import numpy as np
+    >>> from eventlstm import EventTimeSplit
+    >>> y = [0, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0]
+    >>> for train, test in EventTimeSplit(2).split(np.zeros((12, 1)), y):
+    ...     print(train, test)
+    [0 1 2 3 4] [5 6 7 8]
+    [0 1 2 3 4 5 6 7 8] [ 9 10 11]
     """
-    y_true, y_score = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
-    if objective not in OBJECTIVES:
-        raise ValueError(f"objective={objective!r} is unknown. Choose one of {list(OBJECTIVES)}.")
-    if not np.isin(y_true, (0, 1)).all():
-        raise ValueError(f"y_true holds {np.unique(y_true)[:5]}, where 0 and 1 are wanted. Pass y == 'fault', say.")
-    if len(np.unique(y_true)) < 2:
-        raise ValueError("y_true holds one class only. Choose a threshold on rows with and without an event.")
-    *counts, thresholds = (column[::-1] for column in confusion_matrix_at_thresholds(y_true, y_score))
-    value = OBJECTIVES[objective](*counts)
-    best = int(value.argmax())
-    if best == 0:
-        return float(thresholds[0])
-    below, at = thresholds[best - 1], thresholds[best]
-    middle = below + (at - below) / 2
-    return float(middle if middle > below else at)  # nothing lies between two neighbouring floats
+
+    def __init__(self, n_splits: int = 5, *, gap: Any = 0) -> None:
+        self.n_splits = n_splits
+        self.gap = gap
+
+    def __repr__(self) -> str:
+        return f"EventTimeSplit(n_splits={self.n_splits}, gap={self.gap!r})"
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored.
+
+        Returns
+        -------
+        int
+            `n_splits`.
+        """
+        return self.n_splits
+
+    def split(self, X: Any, y: Any, groups: Any = None) -> Iterator[Split]:
+        """Yield the rows to train and to test on.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_rows, n_sensors)
+            A log whose index carries the time.
+        y : Series or array-like of shape (n_rows,)
+            Labels.
+        groups : object
+            Ignored.
+
+        Yields
+        ------
+        train : ndarray
+            Row numbers.
+        test : ndarray
+            Row numbers.
+        """
+        check_consistent_length(X, y)
+        index = read_index(X)
+        event = is_event(y)
+        gap = 0 if self.gap == 0 else index.span(self.gap, "gap")
+        event_end = _event_ends(index, event)
+        last_before, first_after = self._borders(index, event, event_end)
+        between = first_after - last_before
+        ends = last_before + (between / 2 if between.dtype.kind == "f" else between // 2)  # of what comes before
+        part = np.searchsorted(ends, index.times, side="left") - 1  # rows of -1 are never tested
+        for k, end in enumerate(ends):
+            train = np.flatnonzero(event_end <= end - gap)
+            if not event[train].any():
+                raise ValueError(f"gap={self.gap!r} leaves fold {k} no event to train on. Lower it, or n_splits.")
+            yield train, np.flatnonzero(part == k)
+
+    def _borders(self, index: RowIndex, event: np.ndarray, event_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the times of the last event row before, and of the first event row after the borders of parts."""
+        first, counts, last = _spells(index.times, event_onsets(event, index.runs), event_end)
+        n_parts = self.n_splits + 1
+        if self.n_splits < 1 or len(first) < n_parts:
+            raise ValueError(
+                f"n_splits={self.n_splits} needs {max(n_parts, 2)} events apart in time, one to train and one to test "
+                f"on; y holds {len(first)}. Take from 1 to one less than there are, or use RunKFold."
+            )
+        before = np.cumsum(counts)[:-1]  # events up to each border between two spells
+        wanted = before[-1:] + counts[-1:]
+        border = np.empty(self.n_splits, dtype=int)
+        for k in range(self.n_splits):
+            least, most = (border[k - 1] + 1 if k else 0), len(before) - self.n_splits + k
+            border[k] = least + np.abs(before[least : most + 1] - wanted * (k + 1) / n_parts).argmin()
+        return last[border], first[border + 1]
 
 
-def _mcc(tn: np.ndarray, fp: np.ndarray, fn: np.ndarray, tp: np.ndarray) -> np.ndarray:
-    """Return Matthews' correlation, which is 0 where all rows are flagged."""
-    spread = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-    return (tp * tn - fp * fn) / np.where(spread > 0, spread, 1.0)
+def _event_ends(index: RowIndex, event: np.ndarray) -> np.ndarray:
+    """Return the last time of the event that each row belongs to, and its own time on quiet rows."""
+    last = np.append((index.runs[1:] != index.runs[:-1]) | ~event[1:], True) | ~event
+    return index.times[np.flatnonzero(last)[np.cumsum(last) - last]]
 
 
-def _f1(tn: np.ndarray, fp: np.ndarray, fn: np.ndarray, tp: np.ndarray) -> np.ndarray:
-    return 2 * tp / (2 * tp + fp + fn)
+def _spells(times: np.ndarray, onset: np.ndarray, event_end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return begin, number of events and end of each spell: events of any run that overlap in time."""
+    order = np.argsort(times[onset], kind="stable")
+    begin, end = times[onset][order], np.maximum.accumulate(event_end[onset][order])
+    new = np.flatnonzero(np.append(len(begin) > 0, begin[1:] > end[:-1]))
+    return begin[new], np.diff(new, append=len(begin)), end[np.append(new[1:], len(begin))[: len(new)] - 1]
 
 
-OBJECTIVES = {"mcc": _mcc, "f1": _f1}
+def refit_nanmean(metric: str | None = None) -> Callable[[Mapping[str, Any]], int]:
+    """Return a rule for the `refit` of a search: the best mean over the folds that could be scored.
+
+    Parameters
+    ----------
+    metric : str, default=None
+        The name of the scorer where there are several, else None.
+
+    Returns
+    -------
+    callable
+        Takes the `cv_results_` of a search, and returns the number of the best candidate, the first of equals.
+
+    Raises
+    ------
+    ValueError
+        When the rule is applied: if no fold could be scored, every candidate failed on one, or the scorer is
+        unknown.
+
+    Notes
+    -----
+    A fold without an event has no recall and no average precision: an honest scorer returns NaN, and with it the mean
+    that scikit-learn ranks by is NaN for all candidates. The rule leaves out the folds that are NaN for every
+    candidate. A candidate that is NaN on another fold has failed there, and is passed over.
+
+    Better still, see to it that every fold has an event: `RunKFold` and `EventTimeSplit` do.
+
+    Examples
+    --------
+    >>> from eventlstm import refit_nanmean
+    >>> nan = float("nan")
+    >>> results = {"split0_test_score": [nan, nan, nan], "split1_test_score": [0.4, nan, 0.6]}
+    >>> refit_nanmean()(results)
+    2
+    """
+    return partial(_best_candidate, metric="score" if metric is None else metric)
+
+
+def _best_candidate(results: Mapping[str, Any], metric: str) -> int:
+    names = [name for name in results if name.startswith("split") and name.endswith(f"_test_{metric}")]
+    if not names:
+        known = sorted({name.split("_test_", 1)[1] for name in results if name.startswith("split0_test_")})
+        raise ValueError(f"metric={metric!r} was not scored. Pass one of {known}; None stands for 'score'.")
+    scores = np.array([results[name] for name in names], dtype=np.float64)  # (n_folds, n_candidates)
+    total = scores[~np.isnan(scores).all(axis=1)].sum(axis=0)
+    if np.isnan(scores).all() or np.isnan(total).all():
+        raise ValueError(
+            "No candidate was scored on every fold that has a score. Take fewer folds, so that each has an event, and "
+            "see with error_score='raise' why candidates fail."
+        )
+    return int(np.nanargmax(total))

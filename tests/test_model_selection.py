@@ -1,5 +1,6 @@
 """Splitters never tear a run or look ahead, and a threshold is the best there is."""
 
+import pickle
 import warnings
 from itertools import pairwise
 
@@ -10,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, matthews_corrcoef
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.metrics import f1_score, matthews_corrcoef, recall_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 
-from eventlstm import RunKFold, RunTimeSplit, choose_threshold
+from eventlstm import EventTimeSplit, RunKFold, RunTimeSplit, choose_threshold, refit_nanmean
 from eventlstm.windows import event_onsets, is_event, read_index
 
 quickly = settings(max_examples=60, deadline=None)
@@ -298,7 +299,12 @@ def test_scores_a_last_bit_apart_are_told_apart():
         ([0, 0], [0.1, 0.2], "mcc", "one class only. Choose a threshold on rows with and without an event"),
         ([1, 1], [0.1, 0.2], "f1", "one class only"),
         ([], [], "f1", "one class only"),
-        ([0, 1], [0.1, 0.2], "accuracy", r"objective='accuracy' is unknown. Choose one of \['mcc', 'f1'\]"),
+        (
+            [0, 1],
+            [0.1, 0.2],
+            "accuracy",
+            r"objective='accuracy' is unknown. Choose one of \['mcc', 'f1', 'recall', 'precision'\]",
+        ),
         ([0, 1], [0.1, np.nan], "mcc", "NaN"),
         ([0, 1], [0.1, 0.2, 0.3], "mcc", "inconsistent numbers of samples"),
     ],
@@ -345,3 +351,129 @@ def test_an_event_that_lasts_into_the_test_part_is_not_trained_on():
     assert ("a", 7) in times and ("a", 8) not in times and ("a", 9) not in times
     assert ("b", 9) in times
     assert ("a", 10) in index[test]
+
+
+# Folds between events
+
+
+def events_at(runs):
+    """A log with events from a time up to another, for each run."""
+    index = pd.MultiIndex.from_product([range(len(runs)), range(60)], names=["machine", "time"])
+    y = pd.Series(0, index=index)
+    for run, spans in enumerate(runs):
+        for begin, length in spans:
+            y.loc[[(run, time) for time in range(begin, min(begin + length, 60))]] = 1
+    return pd.DataFrame({"sensor": 0.0}, index=index), y
+
+
+spans = st.lists(st.tuples(st.integers(0, 59), st.integers(1, 4)), max_size=3)
+
+
+@given(runs=st.lists(spans, min_size=1, max_size=3), n_splits=st.integers(1, 4), gap=st.integers(0, 5))
+@quickly
+def test_folds_between_events_cut_none_and_each_has_one_to_train_and_to_test(runs, n_splits, gap):
+    X, y = events_at(runs)
+    try:
+        folds = list(EventTimeSplit(n_splits, gap=gap).split(X, y))
+    except ValueError as error:
+        assert "events apart in time" in str(error) or "no event to train on" in str(error)
+        return
+    clock = X.index.get_level_values("time").to_numpy()
+    number = np.where(y == 1, event_onsets(y.to_numpy() == 1, read_index(X).runs).cumsum(), 0)
+    assert len(folds) == n_splits
+    for train, test in folds:
+        assert clock[train].max() < clock[test].min() - gap
+        for rows in (train, test):
+            own = set(number[rows]) - {0}
+            assert own
+            assert np.isin(number, list(own)).sum() == np.isin(number[rows], list(own)).sum()
+    tested = np.concatenate([test for _, test in folds])
+    np.testing.assert_array_equal(np.sort(tested), np.flatnonzero(clock >= clock[tested].min()))
+
+
+@pytest.mark.parametrize("freq", [None, "h", "ns"])
+def test_events_are_shared_out_evenly_in_any_unit_of_time(freq):
+    X, y = events_at([[(3 + 6 * k, 2) for k in range(9)]])
+    if freq:
+        X = y.to_frame().set_axis(pd.date_range("2024-01-01", periods=60, freq=freq))
+    n_events = [(np.diff(y.to_numpy()[test], prepend=0) == 1).sum() for _, test in EventTimeSplit(2).split(X, y)]
+    assert n_events == [3, 3]
+
+
+def test_events_that_crowd_in_time_still_leave_one_for_each_fold():
+    X, y = events_at([[(5, 2)], [(20, 2), (21, 9)], [(40, 1), (43, 1), (45, 1), (47, 1), (49, 1)]])
+    for _, test in EventTimeSplit(5).split(X, y):
+        assert y.iloc[test].sum() >= 1
+
+
+@pytest.mark.parametrize(
+    ("runs", "parameters", "message"),
+    [
+        ([[(5, 2)], [(6, 3)]], {"n_splits": 1}, "n_splits=1 needs 2 events apart in time.*y holds 1"),
+        ([[]], {"n_splits": 1}, "n_splits=1 needs 2 events apart in time.*y holds 0"),
+        ([[(5, 2), (20, 2)]], {"n_splits": 0}, "n_splits=0 needs 2 events"),
+        ([[(5, 2), (20, 2)]], {"n_splits": 1, "gap": 20}, "gap=20 leaves fold 0 no event to train on"),
+        ([[(5, 2), (20, 2)]], {"n_splits": 1, "gap": "1h"}, "gap='1h' is a length of time"),
+    ],
+)
+def test_too_few_events_for_the_folds_are_refused(runs, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        list(EventTimeSplit(**parameters).split(*events_at(runs)))
+
+
+def test_folds_between_events_serve_in_a_search():
+    X, y = events_at([[(3 + 6 * k, 2) for k in range(9)]])
+    X = X + y.to_numpy()[:, None]
+    splitter = EventTimeSplit(n_splits=3, gap=1)
+    scores = cross_val_score(LogisticRegression(), X, y, cv=splitter, scoring="average_precision")
+    assert scores.tolist() == [1.0] * 3
+    assert repr(splitter) == "EventTimeSplit(n_splits=3, gap=1)" and splitter.get_n_splits() == 3
+
+
+# The rule for refitting
+
+
+def recall_where_defined(model, X, y):
+    return recall_score(y, model.predict(X)) if y.any() else np.nan
+
+
+def test_a_search_survives_folds_without_events():
+    rng = np.random.default_rng(0)
+    y = np.append(np.tile([0, 1], 20), np.zeros(20, dtype=int))
+    X = y[:, None] + 0.1 * rng.normal(size=(60, 1))
+    grid, folds = {"C": [1e-9, 1.0]}, KFold(3)
+    with pytest.warns(UserWarning, match="non-finite"):
+        search = GridSearchCV(
+            LogisticRegression(), grid, cv=folds, scoring=recall_where_defined, refit=refit_nanmean()
+        ).fit(X, y)
+    assert np.isnan(search.cv_results_["mean_test_score"]).all()
+    assert search.best_params_ == {"C": 1.0}
+    assert pickle.loads(pickle.dumps(search)).best_index_ == 1
+    clone(search)
+
+
+def test_the_best_mean_wins_and_the_first_of_equals():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 3, size=(4, 6)).astype(float)
+    results = {f"split{k}_test_recall": row for k, row in enumerate(scores)} | {"split0_test_f1": np.zeros(6)}
+    results["split4_test_recall"] = np.full(6, np.nan)
+    assert refit_nanmean("recall")(results) == scores.mean(axis=0).argmax()
+    assert refit_nanmean("f1")(results) == 0
+
+
+def test_a_candidate_that_failed_on_a_fold_is_passed_over():
+    results = {"split0_test_score": [0.1, 0.9, 0.2], "split1_test_score": [0.1, np.nan, 0.2]}
+    assert refit_nanmean()(results) == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "message"),
+    [
+        (None, [[np.nan, np.nan]], "No candidate was scored on every fold that has a score"),
+        (None, [[np.nan, 1.0], [1.0, np.nan]], "No candidate was scored on every fold"),
+        ("f1", [[1.0, 1.0]], r"metric='f1' was not scored. Pass one of \['score'\]"),
+    ],
+)
+def test_a_search_without_a_best_is_refused(metric, scores, message):
+    with pytest.raises(ValueError, match=message):
+        refit_nanmean(metric)({f"split{k}_test_score": row for k, row in enumerate(scores)})
