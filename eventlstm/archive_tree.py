@@ -27,14 +27,17 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from .archive_trees import flatten_trees, restore_trees
 from .augmentation import Augmentation
+from .autoencoder import LSTMAutoencoder
 from .blend import EventBlend
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
 from .ensemble import BalancedBaggingLSTMClassifier
 from .flattening import FlattenWindows
+from .forecaster import LSTMForecaster
 from .inputs import InputScaler
 from .losses import LOSSES
 from .temporal_oversampling import TemporalOversampler
+from .window_choice import WindowSize
 from .window_sampler import WindowSampler
 
 CLASSES: dict[str, type] = {
@@ -52,7 +55,9 @@ CLASSES: dict[str, type] = {
         FlattenWindows,
         HistGradientBoostingClassifier,
         InputScaler,
+        LSTMAutoencoder,
         LSTMClassifier,
+        LSTMForecaster,
         MinMaxScaler,
         MissingIndicator,
         NearMiss,
@@ -139,6 +144,8 @@ class _Encoder:
         kind = type(value)
         if value is None or kind in (bool, int, str):
             return value
+        if kind is WindowSize:
+            return int(value)  # what it was read from tells of a choice, not of the model
         if kind is float:
             return value if math.isfinite(value) else {"float": repr(value)}
         if kind in (list, tuple):

@@ -203,7 +203,7 @@ class ChunkBatches:
         self,
         values: torch.Tensor,
         starts: np.ndarray,
-        target: np.ndarray,
+        target: np.ndarray | torch.Tensor,
         weight: np.ndarray,
         *,
         burn_in: int,
@@ -236,8 +236,9 @@ class ChunkBatches:
             kept = rows.clamp(low, high)
             labelled = kept[:, self.burn_in :]  # (batch, stride)
             inside = rows[:, self.burn_in :] == labelled
-            weight = self.weight[labelled] * inside / share_inside * share[:, None]
-            yield Batch(self.values[kept], self.target[labelled], weight)
+            target, weight = self._learned(labelled, inside, high)
+            weight = weight / share_inside * share.view(-1, *[1] * (weight.ndim - 1))
+            yield Batch(self.values[kept], target, weight)
 
     def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
         """Return logits of the labelled steps, (batch, stride, n_outputs), and no price."""
@@ -248,6 +249,12 @@ class ChunkBatches:
         """Return all that decides what is trained on."""
         data = [self.values, self.starts, self.target, self.weight]
         return [*data, self.burn_in, self.stride, self.batch_size, self.rare]
+
+    def _learned(
+        self, labelled: torch.Tensor, inside: torch.Tensor, last: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return targets and weights of rows (batch, stride), of which those that are not `inside` are copies."""
+        return self.target[labelled], self.weight[labelled] * inside
 
     def _holds_rare(self, begin: torch.Tensor, first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """Return whether chunks have labelled rows of a rare class, (n_chunks,)."""
@@ -268,3 +275,43 @@ class ChunkBatches:
         device = self.values.device
         first, last = self.starts[stretch], self.stops[stretch] - 1
         return tuple(torch.as_tensor(rows, device=device) for rows in (begin, first, last))  # type: ignore[return-value]
+
+
+class NextRowsBatches(ChunkBatches):
+    """Chunks of a log whose targets are, at every step, the next `horizon` rows: (batch, stride, horizon, n_targets).
+
+    Targets are ``(n_rows, n_targets)``. The weight of a target is that of its own row, or none behind the last row of
+    a stretch; weights are scaled to a mean of one over all rows and steps ahead.
+    """
+
+    def __init__(
+        self,
+        values: torch.Tensor,
+        starts: np.ndarray,
+        target: np.ndarray | torch.Tensor,
+        weight: np.ndarray,
+        *,
+        horizon: int,
+        **size: Any,
+    ) -> None:
+        place = np.arange(len(values)) - starts[np.searchsorted(starts, np.arange(len(values)), side="right") - 1]
+        total = (weight * np.minimum(place, horizon)).sum()  # a row is a target of so many rows before it
+        if total <= 0:
+            raise ValueError(
+                f"No row with a weight has one before it within {len(starts)} stretches of {len(values)} rows in all, "
+                "so there is nothing to forecast. Pass longer stretches, or positive weights."
+            )
+        super().__init__(values, starts, target, weight * (len(values) * horizon / total), **size)
+        self.ahead = torch.arange(1, horizon + 1, device=values.device)
+
+    def _learned(
+        self, labelled: torch.Tensor, inside: torch.Tensor, last: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return targets (batch, stride, horizon, n_targets) and their weights (batch, stride, horizon)."""
+        rows = labelled[..., None] + self.ahead  # (batch, stride, horizon)
+        there = rows.minimum(last[..., None])
+        return self.target[there], self.weight[there] * (rows == there) * inside[..., None]
+
+    def contents(self) -> list[Any]:
+        """Return all that decides what is trained on."""
+        return [*super().contents(), self.ahead]

@@ -297,6 +297,23 @@ def draw_weights(module: nn.Module, generator: torch.Generator) -> None:
                     weight.copy_(torch.empty(weight.shape).uniform_(-bound, bound, generator=generator))
 
 
+def net_from_weights(cls: Any, architecture: dict[str, Any], weights: dict[str, torch.Tensor]) -> Any:
+    """Return a network of a class with given weights, refusing those that do not fit before any memory is taken."""
+    n_layers, n_categories = architecture["num_layers"], len(architecture.get("categories", ()))
+    if not 1 <= n_layers <= len(weights):
+        raise ValueError(f"The architecture has {n_layers} layers, but {len(weights)} weights came.")
+    if n_categories > len(weights):
+        raise ValueError(f"The architecture has {n_categories} categories, but {len(weights)} weights came.")
+    net = cls(**architecture)
+    expected = {name: weight.shape for name, weight in net.state_dict().items()}
+    found = {name: weight.shape for name, weight in weights.items()}
+    if found != expected:
+        wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+        raise ValueError(f"The weights {wrong} do not fit the architecture {architecture}.")
+    net.load_state_dict(weights, assign=True)
+    return net
+
+
 def check_architecture(given: dict[str, Any]) -> None:
     """Refuse arguments of an encoder that do not go together."""
     if given["tbptt_steps"] is not None and given["bidirectional"]:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from .cells import valid_steps
-from .encoder import RecurrentEncoder, State, draw_weights
+from .encoder import RecurrentEncoder, State, draw_weights, net_from_weights
 from .layers import drop
 from .pooling import last_step, make_pooling
 
@@ -98,19 +98,7 @@ class RecurrentNet(nn.Module):
         RecurrentNet
             The network.
         """
-        n_layers, n_categories = architecture["num_layers"], len(architecture.get("categories", ()))
-        if not 1 <= n_layers <= len(weights):
-            raise ValueError(f"The architecture has {n_layers} layers, but {len(weights)} weights came.")
-        if n_categories > len(weights):
-            raise ValueError(f"The architecture has {n_categories} categories, but {len(weights)} weights came.")
-        net = cls(**architecture)
-        expected = {name: weight.shape for name, weight in net.state_dict().items()}
-        found = {name: weight.shape for name, weight in weights.items()}
-        if found != expected:
-            wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
-            raise ValueError(f"The weights {wrong} do not fit the architecture {architecture}.")
-        net.load_state_dict(weights, assign=True)
-        return net
+        return net_from_weights(cls, architecture, weights)
 
     def forward(
         self, x: torch.Tensor, generator: torch.Generator | None = None, lengths: torch.Tensor | None = None

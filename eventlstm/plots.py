@@ -1,4 +1,4 @@
-"""Plots of what a fitted network does: numbers in, and matplotlib only when one is drawn."""
+"""Plots of a log and of what a fitted network does: numbers in, and matplotlib only when one is drawn."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["AttentionDisplay", "GatesDisplay", "GradientFlowDisplay"]
+from .window_choice import suggest_window_size
+
+__all__ = ["AttentionDisplay", "GatesDisplay", "GradientFlowDisplay", "WindowSizeDisplay"]
 
 # The units of a layer lie between these quantiles in the bands of a plot.
 BAND = (0.1, 0.9)
+CORRELATIONS = {"acf": ("autocorrelation", "C0"), "mutual_information": ("mutual information", "C1")}
 GATES = {"forget": "C3", "input": "C0", "output": "C2", "update": "C0", "reset": "C3"}
 
 
@@ -265,6 +268,90 @@ class GradientFlowDisplay:
         self.ax_.set(yscale="log", xlabel="steps before the end of the window", ylabel="norm of the gradient")
         if self.name:
             self.ax_.legend(frameon=False)
+        return self
+
+
+class WindowSizeDisplay:
+    """How long the sensors of a log remember or repeat themselves, and the window size read from it.
+
+    Parameters
+    ----------
+    window_size : int
+        Rows in a window.
+    curves : dict of str to array-like of shape (n_lags + 1, n_sensors)
+        A curve a sensor by lag, for each method: the `curves` of a `WindowSize`.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where the plot is.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from eventlstm.plots import WindowSizeDisplay
+    >>> display = WindowSizeDisplay.from_log(np.sin(np.arange(200) / 4)[:, None])
+    >>> display.window_size, display.ax_.get_xlabel()
+    (25, 'lag (rows)')
+    """
+
+    def __init__(self, window_size: int, curves: dict[str, Any]) -> None:
+        self.window_size = window_size
+        self.curves = {method: np.asarray(curve, dtype=float) for method, curve in curves.items()}
+        for method, curve in self.curves.items():
+            _refuse_other_shape(f"curves[{method!r}]", curve, "(n_lags + 1, n_sensors)")
+
+    @classmethod
+    def from_log(
+        cls, X: Any, *, method: str = "both", max_window: int | None = None, max_gap: Any = "auto", ax: Any = None
+    ) -> Self:
+        """Suggest a window size for a log, and plot what it was read from.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_rows, n_sensors)
+            A log.
+        method : {"acf", "mutual_information", "both"}, default="both"
+            As in `suggest_window_size`.
+        max_window : int, default=None
+            The longest lag, as in `suggest_window_size`.
+        max_gap : "auto", None, number or time span, default="auto"
+            The longest step within a stretch, as in `suggest_window_size`.
+        ax : matplotlib Axes, optional
+            Where to plot; default: a new figure.
+
+        Returns
+        -------
+        WindowSizeDisplay
+            The plot.
+        """
+        size = suggest_window_size(X, method=method, max_window=max_window, max_gap=max_gap)
+        return cls(size, size.curves).plot(ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the curves of all sensors, in one colour a method, and the window size.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to plot; default: a new figure.
+
+        Returns
+        -------
+        WindowSizeDisplay
+            The plot.
+        """
+        self.ax_, self.figure_ = _axes(ax)
+        for method, curve in self.curves.items():
+            name, color = CORRELATIONS.get(method, (method, None))
+            lines = self.ax_.plot(curve, color=color, alpha=0.6, linewidth=0.9)
+            lines[0].set_label(name)
+        self.ax_.axhline(0, color="grey", linewidth=0.8)
+        self.ax_.axvline(self.window_size, color="black", linestyle="--", label=f"window of {self.window_size} rows")
+        self.ax_.set(xlabel="lag (rows)", ylabel="correlation of each sensor", xlim=(0, None))
+        self.ax_.legend(frameon=False)
         return self
 
 

@@ -123,8 +123,11 @@ class RecurrentEstimator(BaseEstimator):
                 f"attention_entropy={self.attention_entropy!r} needs attention, but pooling={self.pooling!r} has none. "
                 "Set pooling to 'additive', 'luong' or 'multihead', or attention_entropy=0."
             )
-        arguments = {name: getattr(self, name) for name in ARCHITECTURE}
-        return self.network_class(self.n_channels_, n_outputs, categories=self._code_counts(), **arguments)
+        return self.network_class(self.n_channels_, n_outputs, categories=self._code_counts(), **self._architecture())
+
+    def _architecture(self) -> dict[str, Any]:
+        """Return the arguments of the network that parameters give."""
+        return {name: getattr(self, name) for name in ARCHITECTURE}
 
     def _train(self, batches: Batches, loss: Any, watched: Batches | None, monitor: Any = None) -> Self:
         """Train the network and record what training said."""
@@ -284,15 +287,19 @@ class RecurrentEstimator(BaseEstimator):
     def _gather(self, windows: CheckedWindows) -> WindowGather:
         return WindowGather(windows.values, resolve_device(self.device), weight_dtype(self.precision))
 
-    def _outputs(self, windows: CheckedWindows) -> torch.Tensor:
-        """Return the network's output for each window; an accelerator takes no threads."""
+    def _outputs(self, windows: CheckedWindows, judge: Callable[..., torch.Tensor] | None = None) -> torch.Tensor:
+        """Return the network's output for each window, or what `judge(network, x, lengths)` makes of some of them.
+
+        An accelerator takes no threads.
+        """
+        judge = judge or output
         module, gather = self._on_device(), self._gather(windows)
         lengths = None if windows.lengths is None else torch.from_numpy(windows.lengths)
         device = gather.values.device
 
         def score(items: torch.Tensor) -> torch.Tensor:
             with torch.inference_mode(), autocast(self.precision, device):
-                return module(gather(items.to(device)), lengths=None if lengths is None else lengths[items])
+                return judge(module, gather(items.to(device)), None if lengths is None else lengths[items])
 
         with Workers(count_threads(self.n_jobs) if device.type == "cpu" else 1) as workers:
             return torch.cat(workers.map(score, torch.arange(gather.n_items).split(PREDICT_WINDOWS)))
@@ -329,6 +336,11 @@ class RecurrentEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True  # two_d_array stays true: without it all of the checks are skipped
         return tags
+
+
+def output(module: Any, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+    """Return what a network says of windows."""
+    return module(x, lengths=lengths)
 
 
 def refuse_other_shape(estimator: Any, shape: tuple[int, int, int]) -> None:

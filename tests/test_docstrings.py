@@ -12,7 +12,7 @@ from numpydoc.validate import validate
 
 import eventlstm
 
-PUBLIC_MODULES = ("datasets", "losses", "metrics", "networks", "plots")
+PUBLIC_MODULES = ("datasets", "losses", "metrics", "networks", "plots", "thresholds")
 
 # What a reader misses when it is absent or wrong. Left out is what only concerns the look: where quotes stand
 # (GL01, GL02), blank lines (GL03), capitals and full stops inside entries (PR05, PR08, PR09, RT02, RT04,
