@@ -1,26 +1,39 @@
 """Rare events in sensor logs, found by recurrent networks behind scikit-learn's interface."""
 
-from . import datasets, losses, metrics, networks, plots
+from . import datasets, losses, metrics, networks, plots, thresholds
+from .alarms import AlarmPolicy
+from .anomaly import AnomalyDetector
 from .augmentation import Augmentation
+from .autoencoder import LSTMAutoencoder
 from .blend import EventBlend
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
 from .ensemble import BalancedBaggingLSTMClassifier
+from .events import to_events, to_labels
 from .flattening import FlattenWindows
+from .forecast_targets import forecast_windows
+from .forecaster import LSTMForecaster
 from .log_files import read_log
-from .model_selection import RunKFold, RunTimeSplit, choose_threshold
+from .model_selection import EventTimeSplit, RunKFold, RunTimeSplit, refit_nanmean
 from .persistence import load, save
 from .temporal_oversampling import TemporalOversampler
+from .threshold_choice import choose_threshold
+from .window_choice import suggest_window_size
 from .window_sampler import WindowSampler
 from .windows import LogWindows, horizon_labels
 
 __all__ = [
+    "AlarmPolicy",
+    "AnomalyDetector",
     "Augmentation",
     "BalancedBaggingLSTMClassifier",
     "EventBlend",
     "EventClassifier",
+    "EventTimeSplit",
     "FlattenWindows",
+    "LSTMAutoencoder",
     "LSTMClassifier",
+    "LSTMForecaster",
     "LogWindows",
     "RunKFold",
     "RunTimeSplit",
@@ -28,6 +41,7 @@ __all__ = [
     "WindowSampler",
     "choose_threshold",
     "datasets",
+    "forecast_windows",
     "horizon_labels",
     "load",
     "losses",
@@ -35,5 +49,10 @@ __all__ = [
     "networks",
     "plots",
     "read_log",
+    "refit_nanmean",
     "save",
+    "suggest_window_size",
+    "thresholds",
+    "to_events",
+    "to_labels",
 ]

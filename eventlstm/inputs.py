@@ -36,6 +36,8 @@ class InputScaler(BaseEstimator):
         Largest absolute z-score of the level view.
     spans : tuple of int, default=(10, 60, 300)
         Spans in rows of the exponentially weighted means that the relative view subtracts.
+    robust : bool, default=True
+        Whether centre and scale are the median and the 10-90 % range, or the mean and the deviation.
     categorical : tuple of int, default=()
         Sensors that hold codes instead of measurements. They are handed on as they are, after the scaled channels.
 
@@ -49,8 +51,11 @@ class InputScaler(BaseEstimator):
     Notes
     -----
     Centre and scale are the median and the 10-90 % range, so that the extremes that events are made of do not squeeze
-    everything else. The relative view carried over best to logs with shifts of season and level, the level view to
-    machines with other noise; members that see different views are therefore averaged.
+    everything else. On rows known to be quiet the mean and the deviation are the better measure: a sensor that bursts
+    now and then has a range that says nothing of its bursts.
+
+    The relative view carried over best to logs with shifts of season and level, the level view to machines with other
+    noise; members that see different views are therefore averaged.
 
     Examples
     --------
@@ -69,11 +74,13 @@ class InputScaler(BaseEstimator):
         *,
         clip: float = 3.0,
         spans: tuple[int, ...] = (10, 60, 300),
+        robust: bool = True,
         categorical: tuple[int, ...] = (),
     ) -> None:
         self.view = view
         self.clip = clip
         self.spans = spans
+        self.robust = robust
         self.categorical = categorical
 
     def fit(self, X: np.ndarray, *, starts: Any, sample_weight: np.ndarray | None = None) -> Self:
@@ -103,7 +110,7 @@ class InputScaler(BaseEstimator):
         channels = measured
         if self.view == "relative":
             channels = walk(self._move, measured, starts, np.empty((len(X), n_sensors * (2 + len(self.spans)))))
-        self.center_, self.scale_ = _center_and_scale(channels, weight, n_sensors)
+        self.center_, self.scale_ = _center_and_scale(channels, weight, n_sensors, self.robust)
         self.center_[n_sensors:] = 0.0  # zero already means "no movement" in the channels after the level
         if self.view == "level":
             self.scale_ = self.scale_ / NORMAL_RANGE
@@ -188,23 +195,28 @@ def moving_mean(X: np.ndarray, span: int, before: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _center_and_scale(X: np.ndarray, weight: np.ndarray, n_sensors: int) -> tuple[np.ndarray, np.ndarray]:
+def _center_and_scale(X: np.ndarray, weight: np.ndarray, n_sensors: int, robust: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the median and the 10-90 % range; where most rows are equal, the range of a normal of that deviation.
+
+    Without `robust`, return the mean and that range of all channels.
 
     The first `n_sensors` channels are the levels. What moves less than the rounding of its level has not moved.
     """
     statistics = [_column_statistics(column, weight) for column in X.T]  # a column at a time, to spare memory
-    low, median, high, deviation = np.reshape(statistics, (-1, 4)).T
+    low, median, high, mean, deviation = np.reshape(statistics, (-1, 5)).T
     level = np.maximum(np.abs(low), np.abs(high))[:n_sensors]
     rounding = STILL * np.resize(level, X.shape[1])  # again and again, as the channels go round the sensors
-    spread = np.where(high - low > rounding, high - low, NORMAL_RANGE * deviation)
-    return median, np.where(spread > rounding, spread, 1.0)  # a sensor that stood still keeps its unit
+    usual = NORMAL_RANGE * deviation
+    spread = np.where(high - low > rounding, high - low, usual) if robust else usual
+    return (median if robust else mean), np.where(
+        spread > rounding, spread, 1.0
+    )  # a sensor that stood still keeps its unit
 
 
-def _column_statistics(column: np.ndarray, weight: np.ndarray) -> tuple[float, float, float, float]:
-    """Return the low tail, the median, the high tail and the deviation of the rows with weight."""
+def _column_statistics(column: np.ndarray, weight: np.ndarray) -> tuple[float, ...]:
+    """Return the low tail, the median, the high tail, the mean and the deviation of the rows with weight."""
     column, weight = column[weight > 0], weight[weight > 0]
     low, median, high = np.quantile(column, [TAIL, 0.5, 1 - TAIL], weights=weight, method="inverted_cdf")
     offset = column - median  # exactly zero for a sensor that stood still, whatever the rounding of a mean
     mean = np.average(offset, weights=weight)
-    return low, median, high, np.sqrt(np.average((offset - mean) ** 2, weights=weight))
+    return low, median, high, median + mean, np.sqrt(np.average((offset - mean) ** 2, weights=weight))
