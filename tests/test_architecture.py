@@ -13,7 +13,15 @@ ROWS = (
     {"lanes", "log_index", "pumps"},
     {"_validation", "windows", "inputs", "priors", "datasets", "events", "alarm_machine", "tails"},
     {"cells", "pooling", "augmentation", "optimizers", "threads", "devices", "checkpoints", "loss_base"}
-    | {"alarms", "forecast_targets", "measure_inputs", "intervals", "threshold_base", "threshold_choice", "window_choice"},
+    | {
+        "alarms",
+        "forecast_targets",
+        "measure_inputs",
+        "intervals",
+        "threshold_base",
+        "threshold_choice",
+        "window_choice",
+    },
     {"layers", "class_losses", "error_losses", "focusing_losses", "samplers", "flattening", "temporal_oversampling"}
     | {"affiliation", "anomaly_scorer", "matching", "range_measures", "row_measures", "vus"}
     | {"dynamic_threshold", "labelled_threshold", "quiet_thresholds", "streaming_threshold"},
