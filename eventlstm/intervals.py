@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.utils import check_consistent_length, check_random_state
 
+from .events import find_events
 from .log_index import IntArray, cut_stretches, read_index
 
 __all__ = ["Interval", "binomial_interval", "bootstrap_interval", "poisson_interval"]
@@ -169,7 +170,8 @@ def _cut_blocks(y_true: Any) -> _Blocks:
         raise ValueError(f"y_true holds {pd.unique(labels.ravel())[:5]}, where 0 and 1 are wanted, one a row.")
     rows = read_index(y_true)
     runs, starts = rows.runs, cut_stretches(rows, np.inf)
-    begin, end = _find_events(labels == 1, starts)
+    begin, last = find_events(labels == 1, starts)
+    end = last + 1
     if len(begin) < 2:
         raise ValueError(
             f"y_true holds {len(begin)} events, and an interval needs two that differ. For a number of false alarms "
@@ -190,14 +192,6 @@ def _cut_blocks(y_true: Any) -> _Blocks:
     codes, levels = pd.factorize(times, sort=True)
     index = pd.MultiIndex(levels=[np.arange(len(of_run)), levels], codes=[runs, codes], names=["run", times.name])
     return _Blocks(index, first, np.append(first[1:], len(labels)), [group for group in groups if group], len(begin))
-
-
-def _find_events(event: npt.NDArray[np.bool_], starts: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the first row of each event, and the row after its last."""
-    follows = np.append(False, event[:-1])
-    follows[starts] = False
-    goes_on = np.append(event[1:] & follows[1:], False)
-    return np.flatnonzero(event & ~follows), np.flatnonzero(event & ~goes_on) + 1
 
 
 def _place_blocks(begin: IntArray, end: IntArray, starts: IntArray, n_rows: int) -> tuple[IntArray, Any]:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import nn
-from torch.nn import functional as F
 
 from ._validation import (
     CheckedWindows,
@@ -21,6 +20,7 @@ from ._validation import (
     check_windows,
 )
 from .batches import AUTO_WINDOWS, Batch, Output, WindowBatches
+from .error_losses import ERROR_LOSSES
 from .recurrent import ARCHITECTURE, RecurrentEstimator, mean_one, refuse_unusable
 from .sequence_networks import ReconstructionNet
 from .threads import one_thread
@@ -172,7 +172,7 @@ class ReconstructingEstimator(RecurrentEstimator):
         )
 
     def _loss(self) -> Any:
-        return partial(mean_loss, of_value=OF_VALUES[self.loss])
+        return partial(mean_loss, error=ERROR_LOSSES[self.loss])
 
     def _errors(self, windows: CheckedWindows) -> np.ndarray:
         """Return the error by which each window is judged, float64 of shape (n_windows,)."""
@@ -247,27 +247,9 @@ def last_steps(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
     return x[:, -1] if lengths is None else x[torch.arange(len(x), device=x.device), lengths.to(x.device) - 1]
 
 
-def mean_loss(r: torch.Tensor, steps: torch.Tensor, *, of_value: Any) -> torch.Tensor:
+def mean_loss(r: torch.Tensor, steps: torch.Tensor, *, error: Any) -> torch.Tensor:
     """Return the loss of each window, (batch,): the mean over its steps and channels."""
-    return of_value(r).sum(dim=1).mean(dim=1) / steps
-
-
-def squared(r: torch.Tensor) -> torch.Tensor:
-    """Return the square."""
-    return r.square()
-
-
-def absolute(r: torch.Tensor) -> torch.Tensor:
-    """Return the absolute value."""
-    return r.abs()
-
-
-def huber(r: torch.Tensor) -> torch.Tensor:
-    """Return half the square up to one, and the absolute value less a half beyond (Huber, 1964)."""
-    return F.huber_loss(r, torch.zeros_like(r), reduction="none")
-
-
-OF_VALUES = {"squared": squared, "absolute": absolute, "huber": huber}
+    return error(r, torch.zeros_like(r)).sum(dim=1).mean(dim=1) / steps
 
 
 def encode(module: Any, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
