@@ -5,6 +5,7 @@ Rows are ``(n_rows, n_sensors)``; the index carries run and time (see `log_index
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -13,8 +14,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from ._validation import HasMethods, Interval, StrOptions, check_is_fitted, fit_context
+from .alarms import MERGE_ROWS
 from .attribution import share_of_events, share_out
-from .checked_log import says_time
+from .events import row_labels
+from .reconstruction import find_offset
 from .row_detector import TARGETS, RowDetector
 from .thresholds import AutoThreshold
 
@@ -28,10 +31,11 @@ class AnomalyDetector(RowDetector):
     Parameters
     ----------
     estimator : estimator or None, default=None
-        What learns the quiet rows; None is an `LSTMForecaster` with early stopping. `LSTMAutoencoder`, any regressor
-        (it forecasts a row from the window before), any transformer with `inverse_transform` such as PCA (it
-        reconstructs), and any outlier detector of scikit-learn or PyOD will do; the last kind gives scores of its own,
-        which are only smoothed, and says nothing of sensors.
+        What learns the quiet rows; None is an `LSTMForecaster` with early stopping, which goes step by step.
+        `LSTMAutoencoder`, any regressor (it forecasts a row from the window before, as does an `LSTMForecaster` with
+        attention or in both directions), any transformer with `inverse_transform` such as PCA (it reconstructs), and
+        any outlier detector of scikit-learn or PyOD will do; the last kind gives scores of its own, which are only
+        smoothed, and says nothing of sensors.
     window_size : int, default=32
         Rows of history: the length of a window, or the burn-in before the learnt rows of a chunk. Early rows of a
         run are padded with copies of its first row.
@@ -60,20 +64,23 @@ class AnomalyDetector(RowDetector):
         Span in rows of the causal, exponentially weighted mean of the scores; 1 is none.
     trim : float, default=0.0
         Share of the rows to fit on that are left out of a second fit, those with the highest scores in a first one:
-        for logs that are not all quiet.
+        for logs that are not all quiet. Do not set it higher than the share that may be abnormal: what it takes from
+        quiet rows is missing above the threshold, too.
     normal_label : int, str or None, default=0
         When `fit` is given `y`, rows of this label are quiet and the others are not learnt; None takes no notice of
         `y`.
     validation_fraction : float, default=0.2
         Share of the quiet rows that is held out, to stop training and to set the threshold: the last rows of each
-        run.
+        run, or of the log where runs have but a few rows.
     threshold : "auto", float or threshold, default="auto"
         From which `anomaly_score` on a row is abnormal: a number, or one of `eventlstm.thresholds`, which is fitted on
-        the scores of the rows held out. "auto" is ``AutoThreshold(max_false_alarms_per_day)``.
+        the scores of the rows held out, or of all quiet rows where that gives a higher one: a day or two held out may
+        be quieter than others. "auto" is an `AutoThreshold` with `max_false_alarms_per_day`, which counts alarms as
+        `AlarmPolicy` does by default.
     max_false_alarms_per_day : float, default=1.0
         False alarms that ``threshold="auto"`` may give on a day of each machine.
     contamination : "auto" or float, default="auto"
-        A float takes the place of `threshold`: the share of the rows in `fit` that are to be found abnormal.
+        A float takes the place of `threshold`: the share of the rows in `fit` that are found abnormal.
     max_gap : "auto", None, number or time span, default="auto"
         Longest step in time without a break; windows and states do not cross a longer one. "auto" is ten times the
         median step in `fit`, None ignores time.
@@ -91,18 +98,28 @@ class AnomalyDetector(RowDetector):
         Rows with a higher `anomaly_score` are abnormal.
     offset_ : float
         ``-threshold_``, so that ``decision_function(X) = score_samples(X) - offset_``.
-    held_out_scores_ : Series of shape (n_held_out,)
-        The scores of the rows held out.
+    quiet_ : dict of ndarray of shape (n_quiet,)
+        "score", number of the "run" and "time" of the quiet rows in `fit`, and whether they were "held_out".
     estimators_ : list of estimators
-        The fitted members.
+        The fitted members; regressors of one target come in a `MultiOutputRegressor` where sensors are several.
+    levels_ : InputScaler
+        Of the sensors: errors are measured in its deviations.
+    relative_ : InputScaler or None
+        What the members see through with ``inputs="relative"``.
     scorer_ : ErrorScorer or None
         Scales of the errors; None for estimators that score by themselves.
+    quiet_parts_ : ndarray of shape (n_sensors,)
+        What each sensor adds to the score of a quiet row, in the mean; smoothing begins with it.
     n_features_in_ : int
         Sensors in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, when `X` was a DataFrame with string columns.
     max_gap_ : float
         Longest step without a break, in nanoseconds for date-times, else in the unit of the index.
+    has_dates_ : bool
+        Whether the index held date-times in `fit`.
+    index_names_ : list or None
+        The names of the index levels in `fit`, run first and time last; None when the rows came without.
 
     Warns
     -----
@@ -224,7 +241,8 @@ class AnomalyDetector(RowDetector):
         X : DataFrame or array of shape (n_rows, n_sensors)
             The log, sorted by run and time; its index carries both. An array is one run.
         y : Series or array-like of shape (n_rows,), optional
-            Rows of another label than `normal_label` are not learnt. Default: all rows are quiet, but for `trim`.
+            Rows of another label than `normal_label` are not learnt, nor are the `window_size` rows after them, or as
+            many as cost no more than half of the quiet rows. Default: all rows are quiet, but for `trim`.
 
         Returns
         -------
@@ -237,21 +255,31 @@ class AnomalyDetector(RowDetector):
             If the index is lost, unsorted or has duplicates, `y` is in another order than `X`, values are missing, or
             quiet rows are too few.
         """
-        log = self._check_fit(X, y)
-        errors = self._learn(log)
+        log, index = self._check_fit(X, y)
+        parts, held = self._learn(log)
         if self.trim:
-            score = np.where(log.weight > 0, self._smooth(errors, log.starts).sum(axis=1), -np.inf)
-            loud = score > np.quantile(score[log.weight > 0], 1.0 - self.trim)
-            log = log._replace(weight=log.weight * ~loud)
-            errors = self._learn(log)
-        score = self._smooth(errors, log.starts).sum(axis=1)
-        held = self._held_out(log)
-        self.held_out_scores_ = pd.Series(score[held], index=X.index[held] if says_time(X) else None)
+            log = self._trim(log, self._score(parts, log.starts))
+            parts, held = self._learn(log)
+        self._keep_quiet(log, index, parts, held)
         if self.contamination == "auto":
             return self.set_threshold(self.threshold)
-        self.threshold_ = float(np.quantile(score, 1.0 - self.contamination))
-        self.offset_ = -self.threshold_
+        score = self._score(parts, log.starts)
+        self.offset_ = find_offset(-score, np.ones(len(score)), self.contamination)
+        self.threshold_ = -self.offset_
         return self
+
+    @property
+    def quiet_scores_(self) -> pd.Series:
+        """The scores of the quiet rows in `fit`, with the number of the run and the time in the index."""
+        check_is_fitted(self, "quiet_")
+        times = self.quiet_["time"]
+        levels = [self.quiet_["run"], pd.DatetimeIndex(times) if self.has_dates_ else times]
+        return pd.Series(self.quiet_["score"], pd.MultiIndex.from_arrays(levels, names=["run", "time"]))
+
+    @property
+    def held_out_scores_(self) -> pd.Series:
+        """The scores of the quiet rows held out, with the number of the run and the time in the index."""
+        return self.quiet_scores_[self.quiet_["held_out"]]
 
     def set_threshold(self, threshold: Any, score: Any = None, y: Any = None) -> Self:
         """Change from which score on a row is abnormal, without training anew.
@@ -261,7 +289,8 @@ class AnomalyDetector(RowDetector):
         threshold : "auto", float or threshold
             As the parameter of that name.
         score : Series or array of shape (n_rows,), optional
-            `anomaly_score` of another log to fit the threshold on. Default: that of the rows held out in `fit`.
+            `anomaly_score` of another log to fit the threshold on; a Series with the index of that log where alarms a
+            day are to be counted. Default: that of the rows held out in `fit`.
         y : Series or array of shape (n_rows,), optional
             Labels beside `score`, 1 for abnormal rows, for thresholds that want them.
 
@@ -269,15 +298,33 @@ class AnomalyDetector(RowDetector):
         -------
         AnomalyDetector
             The detector.
+
+        Raises
+        ------
+        ValueError
+            If `threshold` is none of these, or there are too few scores.
         """
-        check_is_fitted(self, "held_out_scores_")
-        if isinstance(threshold, Real):
+        check_is_fitted(self, "quiet_")
+        if isinstance(threshold, Real) and not np.isnan(float(threshold)):
             self.threshold_ = float(threshold)
+        elif hasattr(threshold, "fit") or (isinstance(threshold, str) and threshold == "auto"):
+            rule = threshold
+            if isinstance(threshold, str):
+                rule = AutoThreshold(self.max_false_alarms_per_day, merge_gap=MERGE_ROWS)
+            self.threshold_ = self._from_quiet(rule) if score is None else float(clone(rule).fit(score, y).threshold_)
         else:
-            rule = AutoThreshold(self.max_false_alarms_per_day) if threshold == "auto" else clone(threshold)
-            self.threshold_ = float(rule.fit(self.held_out_scores_ if score is None else score, y).threshold_)
+            raise ValueError(
+                f"threshold={threshold!r} is unknown. Pass 'auto', a number, or one of eventlstm.thresholds."
+            )
         self.offset_ = -self.threshold_
         return self
+
+    def _from_quiet(self, rule: Any) -> float:
+        """Return the threshold of the rows held out, or that of all quiet rows where it is higher."""
+        threshold = float(clone(rule).fit(self.held_out_scores_).threshold_)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what there is to say was said of the rows held out
+            return max(threshold, float(clone(rule).fit(self.quiet_scores_).threshold_))
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Return how abnormal each row is, from the rows up to it; high is abnormal.
@@ -292,8 +339,8 @@ class AnomalyDetector(RowDetector):
         ndarray of shape (n_rows,)
             Scores, never NaN; about 1 on quiet rows, unless the estimator scores by itself.
         """
-        log, _ = self._check_log(X)
-        return self._smooth(self._parts(log).sum(axis=1, keepdims=True), log.starts)[:, 0]
+        log = self._check_log(X)
+        return self._score(self._parts(log), log.starts)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is: scikit-learn's sign, low is abnormal.
@@ -367,9 +414,9 @@ class AnomalyDetector(RowDetector):
             raise ValueError(
                 f"{type(self.estimators_[0]).__name__} scores rows as a whole. Use a forecaster, an autoencoder or PCA."
             )
-        log, index = self._check_log(X)
-        parts = self._smooth(self._parts(log), log.starts)
+        log = self._check_log(X)
+        parts = self._smooth(self._parts(log), log.starts, self.quiet_parts_)
         names = getattr(self, "feature_names_in_", None)
         columns = [f"x{k}" for k in range(parts.shape[1])] if names is None else names
-        shares = pd.DataFrame(share_out(parts), index=index, columns=columns)
+        shares = pd.DataFrame(share_out(parts), index=row_labels(X), columns=columns)
         return shares if events is None else share_of_events(shares, events)

@@ -25,6 +25,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from .anomaly import AnomalyDetector
 from .archive_trees import flatten_trees, restore_trees
 from .augmentation import Augmentation
 from .autoencoder import LSTMAutoencoder
@@ -32,11 +33,22 @@ from .blend import EventBlend
 from .classifier import LSTMClassifier
 from .detector import EventClassifier
 from .ensemble import BalancedBaggingLSTMClassifier
+from .error_scoring import ErrorScorer
+from .filling import ForwardFill
 from .flattening import FlattenWindows
 from .forecaster import LSTMForecaster
 from .inputs import InputScaler
 from .losses import LOSSES
+from .outlier_classifier import OutlierClassifier
 from .temporal_oversampling import TemporalOversampler
+from .thresholds import (
+    AutoThreshold,
+    DynamicThreshold,
+    LabelledThreshold,
+    QuantileThreshold,
+    StreamingTailThreshold,
+    TailThreshold,
+)
 from .window_choice import WindowSize
 from .window_sampler import WindowSampler
 
@@ -45,23 +57,31 @@ CLASSES: dict[str, type] = {
     for cls in (
         *LOSSES.values(),
         ADASYN,
+        AnomalyDetector,
         Augmentation,
+        AutoThreshold,
         BalancedBaggingLSTMClassifier,
         BorderlineSMOTE,
+        DynamicThreshold,
         EditedNearestNeighbours,
+        ErrorScorer,
         EventBlend,
         EventClassifier,
         FixedThresholdClassifier,
         FlattenWindows,
+        ForwardFill,
         HistGradientBoostingClassifier,
         InputScaler,
         LSTMAutoencoder,
         LSTMClassifier,
         LSTMForecaster,
+        LabelledThreshold,
         MinMaxScaler,
         MissingIndicator,
         NearMiss,
+        OutlierClassifier,
         Pipeline,
+        QuantileThreshold,
         RandomOverSampler,
         RandomUnderSampler,
         RobustScaler,
@@ -71,6 +91,8 @@ CLASSES: dict[str, type] = {
         SMOTETomek,
         SimpleImputer,
         StandardScaler,
+        StreamingTailThreshold,
+        TailThreshold,
         TemporalOversampler,
         TomekLinks,
         WindowSampler,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .events import to_labels
+from .events import find_rows
 
 # The first part of an event, by which its sensors are judged: the published evaluation of attributions takes it, since
 # a fault spreads (Garg et al., "An evaluation of anomaly detection and diagnosis in multivariate time series", 2021).
@@ -45,9 +45,9 @@ def share_of_events(shares: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
     DataFrame of shape (n_events, n_sensors)
         Shares, with the index of `events`; NaN for an event that has no row in the log.
     """
-    means = np.full((len(events), shares.shape[1]), np.nan)
-    for k in range(len(events)):
-        rows = np.flatnonzero(to_labels(events.iloc[[k]], shares.index))
-        if len(rows):
-            means[k] = shares.iloc[rows[: int(np.ceil(len(rows) * FIRST_PART))]].mean().to_numpy()
+    first, stop = find_rows(events, shares.index)
+    values, means = shares.to_numpy(), np.full((len(events), shares.shape[1]), np.nan)
+    for k in np.flatnonzero(stop > first):
+        n_rows = int(np.ceil((stop[k] - first[k]) * FIRST_PART))
+        means[k] = values[first[k] : first[k] + n_rows].mean(axis=0)
     return pd.DataFrame(means, index=events.index, columns=shares.columns)

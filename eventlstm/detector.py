@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, is_outlier_detector
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
@@ -36,6 +36,7 @@ from .classifier import LSTMClassifier
 from .inputs import InputScaler
 from .log_index import RowIndex, cut_stretches, longest_step, read_index
 from .members import as_input, make_members, refuse_unseeded_checkpoints, side_by_side, tell_channels, tell_codes
+from .outlier_classifier import OutlierClassifier
 from .scoring import Ensemble
 from .windows import LogWindows, horizon_labels, is_event
 
@@ -59,7 +60,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         A classifier of windows; None is ``LSTMClassifier()``, which a search over ``estimator__hidden_size`` and the
         like needs to be given. In mode "stateful" it must offer `fit_steps` and `predict_proba_steps`, the latter also
         for several stretches side by side, as ours do; in mode "windows" any scikit-learn classifier with
-        `predict_proba` will do.
+        `predict_proba` will do, and any detector of outliers, such as `LSTMAutoencoder`: it learns the more frequent of
+        two classes, and the other is what is abnormal to it.
     window_size : int, default=32
         Rows of history: the length of a window in mode "windows", the burn-in before the labelled rows of a chunk
         in mode "stateful". Early rows of a run are padded with copies of its first row.
@@ -332,6 +334,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
                 "Set mode='windows', or use LSTMClassifier."
             )
         refuse_unseeded_checkpoints(template, self)
+        if is_outlier_detector(template):
+            template = OutlierClassifier(template)
         return make_members(template, self.n_estimators, check_random_state(self.random_state), self.verbose)
 
     def _fit_scaler(self, view: str | None, log: Rows, codes: tuple[int, ...]) -> InputScaler | None:

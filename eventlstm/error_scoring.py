@@ -37,8 +37,6 @@ class ErrorScorer(BaseEstimator):
     ----------
     scale_ : ndarray of shape (n_sensors,)
         What the errors of each sensor are divided by.
-    quiet_parts_ : ndarray of shape (n_sensors,)
-        Mean part of each sensor in the score of a quiet row.
     precision_ : ndarray of shape (n_sensors, n_sensors) or None
         Inverse covariance of the scaled errors under "mahalanobis".
 
@@ -87,7 +85,6 @@ class ErrorScorer(BaseEstimator):
         share = len(quiet) / (len(quiet) + self.shrinkage)
         self.scale_ = np.exp(share * logarithm + (1.0 - share) * logarithm.mean())
         self.precision_ = self._learn_precision(self._scaled(quiet)) if self.norm == "mahalanobis" else None
-        self.quiet_parts_ = self.parts(quiet).mean(axis=0)
         return self
 
     def parts(self, errors: np.ndarray) -> np.ndarray:

@@ -87,19 +87,26 @@ def to_labels(events: pd.DataFrame, index: Any) -> pd.Series:
     >>> to_labels(events, pd.RangeIndex(6)).tolist()
     [0, 1, 1, 0, 1, 0]
     """
-    labels = pd.Series(0, index=index, name="event")
-    rows_of_run = _rows_of_runs(index, read_index(labels).runs)
+    first, stop = find_rows(events, index)
+    changes = np.zeros(len(index) + 1, dtype=np.int64)  # +1 where an event begins, -1 after its end
+    np.add.at(changes, first, 1)
+    np.add.at(changes, stop, -1)
+    return pd.Series((np.cumsum(changes[:-1]) > 0).astype(np.int64), index=index, name="event")
+
+
+def find_rows(events: pd.DataFrame, index: pd.Index) -> tuple[IntArray, IntArray]:
+    """Return the first row of each event of a table and the row after its last, (n_events,); see `to_labels`."""
+    rows_of_run = _rows_of_runs(index, read_index(pd.Series(0, index=index)).runs)
     _check_columns(events, index)
     times = index.get_level_values(-1)
     start, end = (_times_like(events[column], times) for column in ("start", "end"))
     _check_order(events, start, end)
-    changes = np.zeros(len(labels) + 1, dtype=np.int64)  # +1 where an event begins, -1 after its end
+    first, after = np.zeros((2, len(events)), dtype=np.intp)
     for run, own in events.groupby(_runs_of(events), sort=False).indices.items():
         begin, stop = _look_up(rows_of_run, run)
-        np.add.at(changes, begin + times[begin:stop].searchsorted(start[own], side="left"), 1)
-        np.add.at(changes, begin + times[begin:stop].searchsorted(end[own], side="right"), -1)
-    labels[:] = (np.cumsum(changes[:-1]) > 0).astype(np.int64)
-    return labels
+        first[own] = begin + times[begin:stop].searchsorted(start[own], side="left")
+        after[own] = begin + times[begin:stop].searchsorted(end[own], side="right")
+    return first, after
 
 
 def find_events(flags: BoolArray, starts: IntArray) -> tuple[IntArray, IntArray]:

@@ -11,24 +11,31 @@ from itertools import cycle, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import is_classifier, is_regressor
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import Pipeline
 
 from .checked_log import Rows
 from .inputs import InputScaler
 from .lanes import walk
-from .members import as_input, crew, flatten, side_by_side, takes_windows
+from .members import crew, flatten, side_by_side, takes_windows, tell_channels
 from .windows import LogWindows
 
 # Windows handed to a model at a time.
 BLOCK = 8192
+# The farthest level, in deviations: beyond it nothing is more abnormal, and the squares of float32 would overflow.
+FARTHEST = 1e6
+# What scikit-learn's regressors of a single target say of several.
+ONE_TARGET = "1d array"
 
 
 class View(NamedTuple):
     """How models see a log."""
 
-    levels: InputScaler  # sensors by deviations, not clipped: what errors are measured in
+    levels: InputScaler  # sensors by deviations, as good as not clipped: what forecasts are compared with
     relative: InputScaler | None  # channels beside the levels, which the inputs then are
     clip: float  # largest absolute level among the inputs
+    still: np.ndarray  # (n_sensors,) sensors that never moved on quiet rows; networks never quite say a constant
 
     def see_steps(self, lanes: np.ndarray, past: Any = None) -> tuple[np.ndarray, np.ndarray, Any]:
         """Return inputs and levels of lanes (n_lanes, n_rows, n_sensors), and the state to go on from."""
@@ -45,22 +52,25 @@ class View(NamedTuple):
             return np.clip(levels, -self.clip, self.clip), levels
         return self.relative.transform(log.values, starts=log.starts), levels
 
+    def clipped_off(self, inputs: np.ndarray, levels: np.ndarray) -> np.ndarray | float:
+        """Return by how much the levels are beyond what models are shown of them, (n_rows, n_sensors)."""
+        return levels - inputs if self.relative is None else 0.0  # the relative view bends levels and clips nothing
+
 
 class RowModels:
     """Several models of one kind, whose forecasts or scores are averaged; subclasses know a kind."""
 
-    gives_errors = True
+    gives_errors = True  # or one score a row
+    looks_ahead = False  # whether a row is judged by those before it alone: the first of a stretch has none
 
     def __init__(self, members: list[Any], view: View, targets: tuple[str, ...], window_size: int, stride: int) -> None:
         self.members, self.view, self.targets = members, view, targets
         self.window_size, self.stride = window_size, stride
 
-    def fit(self, train: Rows, held: Rows, n_jobs: int | None) -> None:
-        """Fit the members on the rows with weight; `held` is there for those that watch a loss."""
+    def fit(self, train: Rows, held: Rows, n_jobs: int | None) -> list[Any]:
+        """Return the members fitted on the rows with weight; `held` is there for those that watch a loss."""
         seen, watched = (*self.view.see(train), train), (*self.view.see(held), held)
-        self.members = side_by_side(
-            self._fit_member, n_jobs, self.members, cycle(self.targets), repeat(seen), repeat(watched)
-        )
+        return side_by_side(self._fit_member, n_jobs, self.members, cycle(self.targets), repeat(seen), repeat(watched))
 
     def errors(self, log: Rows, n_jobs: int | None) -> np.ndarray:
         """Return the mean error of the members at each row, (n_rows, n_sensors), or their scores, (n_rows, 1)."""
@@ -70,40 +80,39 @@ class RowModels:
         return mean
 
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
-        windows = self._cut(seen[0], seen[2], stride=self.stride, quiet=True)
-        return member.fit(self._as_input(member, windows))
+        inputs, _, log = seen
+        windows = some(self._cut_quiet(inputs, log))
+        if has_tags(member):
+            tell_channels(member, windows)
+        if not stops_early(member):
+            return member.fit(as_input(member, windows))
+        inputs, _, log = watched
+        held = some(self._cut_quiet(inputs, log))
+        return member.fit(windows, X_val=held)
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         raise NotImplementedError
 
-    def _cut(self, inputs: np.ndarray, log: Rows, *, stride: int = 1, quiet: bool = False) -> LogWindows:
-        """Return the window that ends at each row; with `quiet`, only those whose own rows are all quiet."""
-        windows = LogWindows.from_stretches(inputs, log.starts, self.window_size, stride=stride)
-        if not quiet:
-            return windows
-        loud = np.concatenate([[0], np.cumsum(log.weight <= 0)])
-        first = log.starts[np.searchsorted(log.starts, windows.ends, side="right") - 1]
-        begins = np.maximum(windows.ends + 1 - self.window_size, first)
-        kept = np.flatnonzero(loud[windows.ends + 1] == loud[begins])
-        if not len(kept):
-            raise ValueError(
-                f"No window of window_size={self.window_size} rows holds quiet rows only. Lower window_size, or mark "
-                "longer quiet stretches."
-            )
-        return windows.take(kept)
+    def _cut(self, inputs: np.ndarray, log: Rows, stride: int = 1) -> LogWindows:
+        """Return the window that ends at each row, or at every `stride`-th."""
+        return LogWindows.from_stretches(inputs, log.starts, self.window_size, stride=stride)
 
-    def _as_input(self, member: Any, windows: LogWindows) -> Any:
-        return as_input(member, windows)
+    def _cut_quiet(self, inputs: np.ndarray, log: Rows) -> LogWindows:
+        """Return the windows to learn: those that end at a quiet row."""
+        windows = self._cut(inputs, log, stride=self.stride)
+        return windows.take(np.flatnonzero(log.weight[windows.ends] > 0))
 
     def _by_block(self, function: Callable[[Any], np.ndarray], member: Any, windows: LogWindows) -> np.ndarray:
         """Call a method of a member for all windows, some at a time."""
         blocks = (windows[k : k + BLOCK] for k in range(0, len(windows), BLOCK))
-        whole = takes_windows(member)
+        whole = as_it_is(member)
         return np.concatenate([np.asarray(function(block if whole else flatten(block))) for block in blocks])
 
 
 class StepForecasts(RowModels):
     """Forecasters that go through a log step by step, with `fit_steps` and `predict_steps`."""
+
+    looks_ahead = True
 
     def errors(self, log: Rows, n_jobs: int | None) -> np.ndarray:
         """Return the error of the mean forecast of each row, (n_rows, n_sensors)."""
@@ -133,7 +142,8 @@ class StepForecasts(RowModels):
         self, member: Any, target: str, inputs: np.ndarray, levels: np.ndarray, state: Any
     ) -> tuple[np.ndarray, Any]:
         forecast, state = member.predict_steps(inputs, state)
-        next_row = np.asarray(forecast[..., 0, :], dtype=np.float64)
+        next_row = np.array(forecast[..., 0, :], dtype=np.float64)
+        next_row[..., self.view.still] = 0.0  # the level at which they stood, or no change
         return (next_row + levels if target == "change" else next_row), state
 
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
@@ -148,16 +158,33 @@ class StepForecasts(RowModels):
 class WindowForecasts(RowModels):
     """Regressors that forecast a row from the window before it."""
 
+    looks_ahead = True
+
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
-        inputs, levels, log = seen
-        windows = self._cut(inputs, log, stride=self.stride, quiet=True)
+        windows, wanted = self._lesson(target, *seen)
+        if has_tags(member):
+            tell_channels(member, windows)
+        if stops_early(member):
+            windows_val, wanted_val = self._lesson(target, *watched)
+            return member.fit(windows, wanted, X_val=windows_val, y_val=wanted_val)
+        inputs = as_input(member, windows)
+        try:
+            return member.fit(inputs, wanted)
+        except ValueError as error:
+            if ONE_TARGET not in str(error):
+                raise
+            return MultiOutputRegressor(member).fit(inputs, wanted)
+
+    def _lesson(self, target: str, inputs: np.ndarray, levels: np.ndarray, log: Rows) -> tuple[LogWindows, np.ndarray]:
+        """Return windows that a quiet row follows, and what is to be forecast of it, flat for one sensor."""
+        windows = self._cut(inputs, log, stride=self.stride)
         last = np.append(log.starts[1:], len(levels)) - 1
-        windows = windows.take(np.flatnonzero(~np.isin(windows.ends, last)))
-        rows = windows.ends + 1
-        windows = windows.take(np.flatnonzero(log.weight[rows] > 0))
+        followed = ~np.isin(windows.ends, last) & (log.weight[np.minimum(windows.ends + 1, len(levels) - 1)] > 0)
+        windows = windows.take(np.flatnonzero(followed))
+        windows = some(windows)
         rows = windows.ends + 1
         wanted = levels[rows] - levels[windows.ends] if target == "change" else levels[rows]
-        return member.fit(self._as_input(member, windows), wanted)
+        return windows, wanted.ravel() if wanted.shape[1] == 1 else wanted
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         inputs, levels, log = seen
@@ -173,9 +200,11 @@ class Reconstructions(RowModels):
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         inputs, levels, log = seen
-        windows = self._cut(inputs, log)
-        last = self._by_block(lambda block: member.reconstruct(block)[:, -1], member, windows)
-        return levels - last[:, : levels.shape[1]]
+        missed = getattr(member, "last_step_errors", lambda block: block[:, -1] - member.reconstruct(block)[:, -1])
+        errors = self._by_block(missed, member, self._cut(inputs, log))[:, : levels.shape[1]]
+        errors = errors + self.view.clipped_off(inputs, levels)
+        errors[:, self.view.still] = levels[:, self.view.still]
+        return errors
 
 
 class Projections(RowModels):
@@ -183,13 +212,12 @@ class Projections(RowModels):
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         inputs, levels, log = seen
-        n_channels = inputs.shape[1]
 
-        def last_row(block: np.ndarray) -> np.ndarray:
+        def missed(block: np.ndarray) -> np.ndarray:
             back = np.asarray(member.inverse_transform(member.transform(block)))
-            return back.reshape(len(back), -1, n_channels)[:, -1, : levels.shape[1]]
+            return (block - back).reshape(len(block), -1, inputs.shape[1])[:, -1, : levels.shape[1]]
 
-        return levels - self._by_block(last_row, member, self._cut(inputs, log))
+        return self._by_block(missed, member, self._cut(inputs, log)) + self.view.clipped_off(inputs, levels)
 
 
 class Scores(RowModels):
@@ -205,18 +233,51 @@ class Scores(RowModels):
 def choose_kind(estimator: Any) -> type[RowModels]:
     """Return the kind of an estimator, by what it offers."""
     if hasattr(estimator, "fit_steps") and hasattr(estimator, "predict_steps"):
-        return StepForecasts
+        causal = not getattr(estimator, "bidirectional", False) and getattr(estimator, "pooling", "last") == "last"
+        return StepForecasts if causal else WindowForecasts
     if hasattr(estimator, "reconstruct"):
         return Reconstructions
-    if is_regressor(estimator):
+    if has_tags(estimator) and is_regressor(estimator):
         return WindowForecasts
-    if hasattr(estimator, "score_samples") or hasattr(estimator, "decision_function"):
-        return Projections if hasattr(estimator, "inverse_transform") else Scores
     if hasattr(estimator, "inverse_transform"):
         return Projections
+    scores = hasattr(estimator, "score_samples") or hasattr(estimator, "decision_function")
+    if scores and not (has_tags(estimator) and is_classifier(estimator)):
+        return Scores
     raise ValueError(
         f"{type(estimator).__name__} neither forecasts nor reconstructs nor scores. Pass LSTMForecaster, "
-        "LSTMAutoencoder, a regressor, a transformer with inverse_transform, or an outlier detector with score_samples."
+        "LSTMAutoencoder, a regressor, a transformer with inverse_transform, or an outlier detector with score_samples "
+        "(LocalOutlierFactor has it with novelty=True)."
+    )
+
+
+def has_tags(estimator: Any) -> bool:
+    """Return whether an estimator tells scikit-learn what it is, which PyOD's do not."""
+    return hasattr(estimator, "__sklearn_tags__")
+
+
+def as_it_is(member: Any) -> bool:
+    """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
+    return has_tags(member) and takes_windows(member)
+
+
+def as_input(member: Any, windows: LogWindows) -> Any:
+    """Return windows in the form that a member takes."""
+    return windows if as_it_is(member) else flatten(windows[:])
+
+
+def stops_early(member: Any) -> bool:
+    """Return whether a network of windows is to stop by the loss on windows held out."""
+    return as_it_is(member) and getattr(member, "early_stopping", False) is True
+
+
+def some(windows: LogWindows) -> LogWindows:
+    """Refuse to learn from nothing."""
+    if len(windows):
+        return windows
+    raise ValueError(
+        "No window is left to learn from: none ends at a quiet row, or of a regressor, none before one. Lower stride, "
+        "raise max_gap, or pass longer quiet stretches."
     )
 
 
@@ -228,7 +289,8 @@ def abnormality(detector: Any) -> Callable[[Any], np.ndarray]:
     """
     if hasattr(detector, "anomaly_score"):
         return detector.anomaly_score
-    if hasattr(detector, "decision_scores_"):
+    last = detector[-1] if isinstance(detector, Pipeline) else detector
+    if hasattr(last, "decision_scores_"):
         return detector.decision_function
     if hasattr(detector, "score_samples"):
         return lambda X: -detector.score_samples(X)
