@@ -106,11 +106,12 @@ def compare(
     splitter: Any,
     on_fold: Callable[[], Any] = lambda: None,
     variants: Mapping[str, Mapping[str, dict[str, Any]]] | None = None,
+    kept: dict[str, np.ndarray] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Measure models on held-out rows of the same folds.
 
     `variants` of a model, by its name and theirs, are parameters that need no new fit: the weights of a blend. They
-    get rows of their own after it, and cost a scoring each.
+    get rows of their own after it, and cost a scoring each. The scores of all rows go into `kept`, by name.
 
     Returns the table of measures, a row a model, and for each model the threshold that all held-out rows together
     call for: the one to use on a new log. The measures are taken at thresholds that come from other folds.
@@ -122,6 +123,8 @@ def compare(
         all_scores, fold_of_row = _held_out_scores(model, list(settings.values()), X, y, splitter, on_fold)
         tested = fold_of_row >= 0
         for setting, scores in zip(settings, all_scores, strict=True):
+            if kept is not None:
+                kept[setting] = scores
             own = cross_fitted_thresholds(labels, scores, fold_of_row)
             table[setting] = detection_report(labels[tested], scores[tested], own[tested])
             threshold[setting] = choose_threshold(labels[tested], scores[tested])

@@ -63,12 +63,15 @@ def test_networks_alone_are_fitted_when_they_are_asked_for(files, capsys):
     assert "LSTM" in capsys.readouterr().out
 
 
-def test_a_log_with_missing_values_is_scored_whole(files):
+def test_a_log_with_missing_values_is_scored_whole_as_if_the_last_values_had_stayed(files):
     table = pd.read_csv(files / "log.csv")
     table.loc[5:20, "pressure_bar"] = np.nan
     table.drop(columns="failure").to_csv(files / "holes.csv", index=False)
-    assert run(["score", files / "model", files / "holes.csv", "-o", files / "holes_scores.csv"]) == 0
+    table.ffill().drop(columns="failure").to_csv(files / "filled.csv", index=False)
+    for name in ("holes", "filled"):
+        assert run(["score", files / "model", files / f"{name}.csv", "-o", files / f"{name}_scores.csv"]) == 0
     assert pd.read_csv(files / "holes_scores.csv")["score"].between(0, 1).all()
+    assert (files / "holes_scores.csv").read_bytes() == (files / "filled_scores.csv").read_bytes()
 
 
 def test_failures_may_come_as_intervals_and_one_machine_is_split_in_time(files, capsys):
@@ -172,5 +175,7 @@ def test_the_demo_beats_the_logistic_regression_and_keeps_what_it_made(tmp_path,
     printed = capsys.readouterr().out
     assert re.search(r"^The blend reaches .* ahead of logistic regression", printed, re.MULTILINE), printed
     kept = tmp_path / "kept"
+    page = (kept / "report.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ("gradient boosting", "logistic regression", "pump-01"))
     command = ["score", kept / "model.eventlstm", kept / "log.csv", "--label", "failure", "-o", kept / "scores.csv"]
     assert run(command) == 0
