@@ -138,6 +138,42 @@ def bootstrap_interval(
     >>> low < estimate < high
     True
     """
+    ends = bootstrap_curve(
+        measure,
+        y_true,
+        y_score,
+        confidence=confidence,
+        n_resamples=n_resamples,
+        random_state=random_state,
+        paired_with=paired_with,
+    )
+    return Interval(*ends[:, 0].tolist())
+
+
+def bootstrap_curve(
+    measure: Callable[[Any, Any], Any],
+    y_true: Any,
+    y_score: Any,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: Any = None,
+    paired_with: Any = None,
+) -> FloatArray:
+    """Return what `bootstrap_interval` does for a measure of several values, each by itself and on the same draws.
+
+    Parameters
+    ----------
+    measure : callable
+        ``measure(y_true, y_score)`` returns an array of shape (n_values,), the same length for every draw.
+    y_true, y_score, confidence, n_resamples, random_state, paired_with : object
+        As in `bootstrap_interval`.
+
+    Returns
+    -------
+    ndarray of shape (3, n_values)
+        Estimates, lower and upper ends.
+    """
     if not 0 < confidence < 1 or n_resamples < 2:
         raise ValueError(
             f"confidence={confidence!r} and n_resamples={n_resamples!r} came. Pass a share between 0 and 1, such as "
@@ -151,7 +187,8 @@ def bootstrap_interval(
     estimate = _measure(measure, columns)
     rng = check_random_state(random_state)
     draws = np.array([_measure(measure, _draw(blocks, columns, rng)) for _ in range(n_resamples)])
-    return Interval(estimate, *_ends(estimate, draws, confidence, blocks.n_events))
+    ends = [_ends(*of_value, confidence, blocks.n_events) for of_value in zip(estimate, draws.T, strict=True)]
+    return np.column_stack([estimate, ends]).T
 
 
 class _Blocks(NamedTuple):
@@ -181,7 +218,7 @@ def _cut_blocks(y_true: Any) -> _Blocks:
         warnings.warn(
             f"y_true holds {len(begin)} events: with fewer than {FEW_EVENTS} the interval is unreliable, most often "
             "too short.",
-            stacklevel=3,
+            stacklevel=4,
         )
     first, with_event = _place_blocks(begin, end, starts, len(labels))
     of_run = [np.flatnonzero(runs[first] == run) for run in range(runs[-1] + 1)]
@@ -217,10 +254,10 @@ def _on_index(values: Any, index: pd.MultiIndex) -> pd.Series:
     return pd.Series(np.asarray(values), index=index)
 
 
-def _measure(measure: Measure, columns: list[pd.Series]) -> float:
-    """Return the measure of the first scores, less that of the second where there are two."""
+def _measure(measure: Callable[[Any, Any], Any], columns: list[pd.Series]) -> FloatArray:
+    """Return the values (n_values,) of the first scores, less those of the second where there are two."""
     y_true, *scores = columns
-    first, *second = (float(measure(y_true, score)) for score in scores)
+    first, *second = (np.atleast_1d(np.asarray(measure(y_true, score), dtype=np.float64)) for score in scores)
     return first - second[0] if second else first
 
 

@@ -64,7 +64,7 @@ def brier_skill_score(y_true: Any, y_proba: Any) -> float:
     >>> brier_skill_score([0, 0, 0, 1], [0.0, 0.1, 0.1, 0.8])
     0.92
     """
-    events, proba = _read_probabilities(y_true, y_proba)
+    events, proba = read_probabilities(y_true, y_proba)
     return float(d2_brier_score(events, proba)) if 0 < events.sum() < len(events) else np.nan
 
 
@@ -106,14 +106,22 @@ def calibration_error(y_true: Any, y_proba: Any, *, n_bins: int = 10) -> float:
     """
     if n_bins < 1:
         raise ValueError(f"n_bins={n_bins!r} holds no rows. Pass 1 or more.")
-    events, proba = _read_probabilities(y_true, y_proba)
+    events, proba = read_probabilities(y_true, y_proba)
     if not len(proba):
         return np.nan
-    _, value, counts = np.unique(proba, return_inverse=True, return_counts=True)
-    middle_rank = np.cumsum(counts) - counts / 2
-    bins = (middle_rank / len(proba) * n_bins).astype(int)[value]
+    bins = bins_of_equal_mass(proba, n_bins)
     excess = np.bincount(bins, weights=proba - events)
     return float(np.abs(excess).sum() / len(proba))
+
+
+def bins_of_equal_mass(
+    proba: npt.NDArray[np.float64], n_bins: int, mass: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the bin of each row by its probability: bins of as many rows, or of as much mass, with ties in one."""
+    values, value = np.unique(proba, return_inverse=True)
+    own = np.bincount(value, weights=mass, minlength=len(values)).astype(np.float64)
+    middle = np.cumsum(own) - own / 2
+    return np.minimum(middle / own.sum() * n_bins, n_bins - 1).astype(np.int64)[value]
 
 
 def geometric_mean_score(y_true: Any, y_pred: Any) -> float:
@@ -219,7 +227,7 @@ def _mask_undefined(
     return table.assign(**{name: table[name].mask(where) for name, where in undefined.items()})
 
 
-def _read_probabilities(y_true: Any, y_proba: Any) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+def read_probabilities(y_true: Any, y_proba: Any) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     events, proba = check_flags(y_true, "y_true"), read_scores(y_proba, y_true)
     if len(proba) and not (proba.min() >= 0 and proba.max() <= 1):
         raise ValueError(

@@ -1,6 +1,7 @@
 """The head of every test report, and what tests of several files ask for."""
 
 import os
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -13,6 +14,14 @@ def pytest_report_header() -> list[str]:
     """Name the versions that results depend on."""
     versions = ", ".join(f"{name} {version(name)}" for name in NUMBER_MAKERS)
     return [f"{versions}; {os.cpu_count()} cores"]
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Close what a test has drawn: matplotlib warns of the twenty-first figure that stays open."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

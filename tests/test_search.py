@@ -19,7 +19,8 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from eventlstm import EventClassifier, LSTMClassifier, RunKFold
+from eventlstm import EventClassifier, LSTMClassifier, RunKFold, refit_nanmean
+from eventlstm.metrics import alarm_curve
 
 N_RUNS, N_ROWS, EVENT_ROWS = 6, 120, 15
 FOLDS = RunKFold(2)
@@ -81,6 +82,43 @@ def test_a_scorer_sees_the_runs_in_the_index_of_the_labels():
 
     scorer = make_scorer(worst_machine, response_method="predict_proba")
     assert (cross_val_score(pipeline(), X, y, cv=FOLDS, scoring=scorer) > 0.5).all()
+
+
+def fbeta_at_budget(y_true, y_score, budget, beta=0.5):
+    """Return the best event F-beta before false alarms exceed a budget a day; NaN without an event."""
+    curve = alarm_curve(y_true, y_score, early="1h")
+    within = curve[(curve["false_alarm_rate"] <= budget).cumprod() == 1].fillna({"event_precision": 0.0})
+    precision, recall = within["event_precision"], within["event_recall"]
+    if recall.isna().any():
+        return np.nan
+    return ((1 + beta**2) * precision * recall / (beta**2 * precision + recall).where(recall > 0, 1.0)).max()
+
+
+AT_BUDGET = make_scorer(fbeta_at_budget, response_method="predict_proba", budget=1.0)
+
+
+@pytest.mark.slow
+def test_a_search_is_scored_by_events_at_a_budget_of_false_alarms_in_two_processes():
+    grid = {"eventclassifier__estimator__max_epochs": [1, 8]}
+    two = GridSearchCV(pipeline(), grid, cv=FOLDS, scoring=AT_BUDGET, n_jobs=2).fit(X, y)
+    one = GridSearchCV(pipeline(), grid, cv=FOLDS, scoring=AT_BUDGET, n_jobs=1).fit(X, y)
+    for name in ("split0_test_score", "split1_test_score"):
+        assert np.array_equal(one.cv_results_[name], two.cv_results_[name])
+    assert two.best_score_ > 0.7
+
+
+@pytest.mark.slow
+def test_a_search_by_events_passes_over_folds_without_one():
+    rare = y.where(y.index.get_level_values("machine") < "m2", 0)  # two machines of six have an event
+    folds = list(RunKFold(6).split(X))  # without labels, so that four folds test on quiet machines
+    grid = {"eventclassifier__estimator__max_epochs": [1, 8]}
+    search = GridSearchCV(pipeline(), grid, cv=folds, scoring=AT_BUDGET, n_jobs=2, refit=refit_nanmean())
+    with pytest.warns(UserWarning, match="non-finite"):
+        search.fit(X, rare)
+    scores = np.array([search.cv_results_[f"split{k}_test_score"] for k in range(6)])
+    tested = [rare.iloc[test].any() for _, test in folds]
+    assert np.isnan(scores).all(axis=1).tolist() == [not has for has in tested]
+    assert search.best_index_ == np.nanmean(scores, axis=0).argmax()
 
 
 def test_a_threshold_is_tuned_on_whole_runs():
