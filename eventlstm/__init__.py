@@ -10,12 +10,14 @@ from .classifier import LSTMClassifier
 from .detector import EventClassifier
 from .ensemble import BalancedBaggingLSTMClassifier
 from .events import to_events, to_labels
+from .filling import ForwardFill
 from .flattening import FlattenWindows
 from .forecast_targets import forecast_windows
 from .forecaster import LSTMForecaster
 from .log_files import read_log
 from .model_selection import EventTimeSplit, RunKFold, RunTimeSplit, refit_nanmean
 from .persistence import load, save
+from .report import report
 from .temporal_oversampling import TemporalOversampler
 from .threshold_choice import choose_threshold
 from .window_choice import suggest_window_size
@@ -31,6 +33,7 @@ __all__ = [
     "EventClassifier",
     "EventTimeSplit",
     "FlattenWindows",
+    "ForwardFill",
     "LSTMAutoencoder",
     "LSTMClassifier",
     "LSTMForecaster",
@@ -50,6 +53,7 @@ __all__ = [
     "plots",
     "read_log",
     "refit_nanmean",
+    "report",
     "save",
     "suggest_window_size",
     "thresholds",
