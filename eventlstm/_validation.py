@@ -151,5 +151,5 @@ def _refuse_missing(X: pd.DataFrame) -> None:
             raise ValueError(
                 f"X contains {kind}: {int(bad.sum())} such values, the first in column {X.columns[column]!r} at row "
                 f"{row} ({X.index[row]}). Drop these rows, or put NaN there and fill it with a step before the model, "
-                "such as SimpleImputer() in a pipeline with set_output(transform='pandas')."
+                "such as ForwardFill() in a pipeline."
             )

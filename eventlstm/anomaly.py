@@ -61,7 +61,9 @@ class AnomalyDetector(RowDetector):
     shrinkage : float, default=20.0
         Rows that the common scale of all sensors counts for beside a sensor's own. See Notes.
     smoothing : float, default=15
-        Span in rows of the causal, exponentially weighted mean of the scores; 1 is none.
+        Span in rows of the causal mean of the scores; 1 is none.
+    average : {"exponential", "window"}, default="exponential"
+        The kind of that mean: rows count less the longer they are past, or the last `smoothing` rows count alike.
     trim : float, default=0.0
         Share of the rows to fit on that are left out of a second fit, those with the highest scores in a first one:
         for logs that are not all quiet. Do not set it higher than the share that may be abnormal: what it takes from
@@ -173,6 +175,7 @@ class AnomalyDetector(RowDetector):
         "cap": [Interval(Real, 0, None, closed="neither")],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
         "smoothing": [Interval(Real, 1, None, closed="left")],
+        "average": [StrOptions({"exponential", "window"})],
         "trim": [Interval(Real, 0, 0.5, closed="left")],
         "normal_label": [Integral, str, None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -199,6 +202,7 @@ class AnomalyDetector(RowDetector):
         cap: float = 100.0,
         shrinkage: float = 20.0,
         smoothing: float = 15,
+        average: str = "exponential",
         trim: float = 0.0,
         normal_label: Any = 0,
         validation_fraction: float = 0.2,
@@ -221,6 +225,7 @@ class AnomalyDetector(RowDetector):
         self.cap = cap
         self.shrinkage = shrinkage
         self.smoothing = smoothing
+        self.average = average
         self.trim = trim
         self.normal_label = normal_label
         self.validation_fraction = validation_fraction

@@ -42,6 +42,7 @@ from .datasets import Log
 from .log_files import read_log
 from .log_index import read_index
 from .persistence import save
+from .row_detector import default_forecaster
 from .unlabelled_comparison import unlabelled_baselines
 
 OURS = "detector"
@@ -181,7 +182,7 @@ def _make_detector(options: argparse.Namespace) -> AnomalyDetector:
         random_state=options.seed,
         verbose=int(sys.stderr.isatty()),
     )
-    network = detector._template().set_params(device=options.device)
+    network = default_forecaster().set_params(device=options.device)
     if options.max_epochs is not None:
         network.set_params(max_epochs=options.max_epochs)
     return detector.set_params(estimator=network)

@@ -173,7 +173,7 @@ class AutoThreshold(ScoreThreshold):
         Share of quiet rows to be flagged, instead of alarms a day. By default 1e-3 where the index holds no date-times.
     merge_gap : int, str, Timedelta or "auto", default=0
         An alarm goes on over as many rows below the threshold, or over a time span such as "15min"; set it to that of
-        the `AlarmPolicy` in use, which has the same default. "auto" is the autocorrelation time of the scores, within
+        the `AlarmPolicy` in use, 15 rows by default. "auto" is the autocorrelation time of the scores, within
         which exceedances are hardly news: take `merge_rows_` for the policy then.
 
     Attributes

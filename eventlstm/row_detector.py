@@ -89,18 +89,7 @@ class RowDetector(OutlierMixin, BaseEstimator):
         return parts, held
 
     def _template(self) -> Any:
-        if self.estimator is not None:
-            return self.estimator
-        return LSTMForecaster(
-            optimizer="adam",
-            weight_decay=0.0,
-            schedule="constant",
-            dropout=0.2,
-            batch_size=8,
-            max_epochs=60,
-            early_stopping=True,
-            n_iter_no_change=10,
-        )
+        return default_forecaster() if self.estimator is None else self.estimator
 
     def _fit_view(self, log: Rows) -> None:
         """Learn what the models see of the sensors, and in which units errors are measured."""
@@ -188,7 +177,23 @@ class RowDetector(OutlierMixin, BaseEstimator):
         """Smooth each stretch by itself; before it, nothing is known but what quiet rows are like, `before`."""
         if self.smoothing <= 1:
             return parts
-        return np.concatenate([smooth(part, self.smoothing, before) for part in np.split(parts, starts[1:])])
+        return np.concatenate(
+            [smooth(part, self.smoothing, before, self.average) for part in np.split(parts, starts[1:])]
+        )
+
+
+def default_forecaster() -> LSTMForecaster:
+    """Return the forecaster that learns the quiet rows unless another estimator is named."""
+    return LSTMForecaster(
+        optimizer="adam",
+        weight_decay=0.0,
+        schedule="constant",
+        dropout=0.2,
+        batch_size=8,
+        max_epochs=60,
+        early_stopping=True,
+        n_iter_no_change=10,
+    )
 
 
 def _refuse_codes(template: Any) -> None:

@@ -170,7 +170,7 @@ def test_a_missing_value_is_named_with_its_place_and_a_remedy():
     X = pd.DataFrame({"speed": np.zeros(6), "heat": np.zeros(6)}, index=MACHINES)
     X.iloc[4, 1] = np.nan
     with pytest.raises(
-        ValueError, match=r"contains NaN: 1 such values, the first in column 'heat' at row 4 \(\('b', .*SimpleImputer"
+        ValueError, match=r"contains NaN: 1 such values, the first in column 'heat' at row 4 \(\('b', .*ForwardFill"
     ):
         check_log_values(EventClassifier(), X, reset=True)
 

@@ -559,7 +559,7 @@ quiet.loc["m1":] = 0
         (tiny(), X.iloc[::-1], y.iloc[::-1], r"unsorted.* Sort the log by run, then time: X = X.sort_index\(\)"),
         (tiny(), shuffled(X), shuffled(y), r"Sort the log by run, then time: X = X.sort_index\(\)"),
         (tiny(), doubled(X), doubled(y), r"duplicated times.* X = X\[~X.index.duplicated"),
-        (tiny(), with_nan(), y, r"first in column 'heat' at row 7 .* such as SimpleImputer\(\) in a pipeline"),
+        (tiny(), with_nan(), y, r"first in column 'heat' at row 7 .* such as ForwardFill\(\) in a pipeline"),
         (tiny(), X, y.where(y == 0), "y contains NaN"),
         (tiny(), X, None, "requires y to be passed"),
         (tiny("windows", window_size=200), X, y, "longest run of the log has 120 rows.*set window_size to at most 120"),

@@ -116,3 +116,12 @@ def test_shares_of_events_are_those_of_their_own_run_and_first_third():
     found = share_of_events(shares, events)
     assert found.index.tolist() == [7, 8, 9]
     np.testing.assert_array_equal(found["x"], [12.5, 0.0, np.nan])
+
+
+def test_the_window_average_is_the_mean_of_the_last_rows():
+    values = np.random.default_rng(0).normal(size=(40, 2))
+    before = np.array([1.0, -1.0])
+    padded = pd.DataFrame(np.concatenate([np.tile(before, (6, 1)), values]))
+    expected = padded.rolling(7).mean().iloc[6:].to_numpy()
+    np.testing.assert_allclose(smooth(values, 7, before, "window"), expected, rtol=1e-9)
+    assert np.array_equal(smooth(values, 1, before, "window"), values)
