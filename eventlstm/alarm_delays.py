@@ -205,7 +205,9 @@ def timing_score(y_true: Any, y_pred: Any, *, early: Any = None, late: Any = Non
         lengths if span is None else np.full(len(first), measured.length(span, name))
         for span, name in ((early, "early"), (late, "late"))
     )
-    begin, stop = (np.searchsorted(matched.onsets, edge[measured.stretch_of(first)]) for edge in measured.borders)
+    low, high = (edge[measured.stretch_of(first)] for edge in measured.borders)
+    low[1:] = np.maximum(low[1:], last[:-1] + 1)  # an alarm within the event before is of that one
+    begin, stop = np.searchsorted(matched.onsets, low), np.searchsorted(matched.onsets, high)
     values = [
         _timing(times[matched.onsets[i:j]] - times[row], a, b)
         for row, a, b, i, j in zip(first, before, after, begin, stop, strict=True)

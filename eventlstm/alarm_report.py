@@ -104,14 +104,14 @@ def describe_alarms(flags: pd.Series, learnt: np.ndarray, budget: float) -> str:
     n_new, new = int((~learnt[first]).sum()), flags.index[~learnt]
     if learnt.any():
         said += f"; {n_new} of them in the {say_days(new)} that were not learnt from{_a_day(n_new, new)}"
-    if n_new > MANY * budget * observed_days(new):
+    if n_new > MANY * budget * observed_days(new) > 0:
         said += ", far above the budget: much is abnormal, or the log has changed since what was learnt"
     return f"{said}."
 
 
 def _a_day(n_alarms: int, index: pd.Index) -> str:
     days = observed_days(index)
-    return "" if math.isnan(days) else f" ({n_alarms / days:.2g} a day)"
+    return f" ({n_alarms / days:.2g} a day)" if days > 0 else ""
 
 
 def tabulate_alarms(alarms: pd.DataFrame, run_names: list[Any]) -> pd.DataFrame:

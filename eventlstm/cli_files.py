@@ -57,10 +57,10 @@ def find_event(y: pd.Series) -> Any:
 
 def read_labels(y: pd.Series, event: Any, horizon: str) -> pd.Series:
     """Return 1 on rows of an event and within the horizon before one, else 0."""
-    return horizon_labels((y == event).astype(int), _read_horizon(horizon))
+    return horizon_labels((y == event).astype(int), read_horizon(horizon))
 
 
-def _read_horizon(text: str) -> int | float | str:
+def read_horizon(text: str) -> int | float | str:
     """Return rows, a number in the unit of the time, or a length of time such as 6h."""
     try:
         return int(text) if text.isdigit() else float(text)

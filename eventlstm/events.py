@@ -231,7 +231,7 @@ def _times_like(column: pd.Series, times: pd.Index) -> Any:
     if not isinstance(times, pd.DatetimeIndex):
         return column.to_numpy()
     told = pd.DatetimeIndex(column)
-    if (told.tz is None) != (times.tz is None):
+    if len(column) and (told.tz is None) != (times.tz is None):
         raise ValueError(
             f"The times of the events are of time zone {told.tz}, those of the log of {times.tz}. Give both one: "
             "events['start'].dt.tz_localize('UTC'), say, and the same for 'end'."

@@ -99,7 +99,8 @@ class OutlierClassifier(ClassifierMixin, BaseEstimator):
             weight = check_sample_weight(sample_weight, y[:, None], dtype=np.float64, ensure_non_negative=True)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         self._refuse_other_than_two(numbers[weight > 0])
-        self.quiet_class_ = int(np.bincount(numbers, weights=weight).argmax())
+        # counted, not weighed: balanced weights make both classes as heavy, and rounding would choose
+        self.quiet_class_ = int(np.bincount(numbers[weight > 0]).argmax())
         quiet = np.flatnonzero((numbers == self.quiet_class_) & (weight > 0))
         samples, weight = X.take(quiet, axis=0), weight[quiet]
         self.detector_ = self._fit_detector(samples, weight, weighted=sample_weight is not None)

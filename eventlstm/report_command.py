@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .cli_files import check_output, last_step, read_labels
+from .cli_files import check_output, last_step, read_horizon, read_labels
 from .cli_score import _read_log_like
 from .datasets import Log
 from .persistence import load
@@ -64,8 +64,8 @@ def run_report(options: argparse.Namespace) -> None:
         train=train,
         baselines=not options.no_baselines,
         budget=getattr(last_step(model), "max_false_alarms_per_day", None) if _has_days(log) else None,
-        early=_read_span(options.early),
-        late=_read_span(options.late),
+        early=read_horizon(options.early),
+        late=read_horizon(options.late),
         title=options.title or f"{options.model.stem} on {options.log.name}",
         random_state=options.seed,
     )
@@ -87,8 +87,3 @@ def _read(model: Any, options: argparse.Namespace, path: Path) -> Log:
 
 def _has_days(log: Log) -> bool:
     return log.X.index.get_level_values(-1).dtype.kind in "mM"
-
-
-def _read_span(text: str) -> Any:
-    """Return rows, or a length of time such as 2h."""
-    return int(text) if text.isdigit() else text

@@ -144,7 +144,8 @@ class StreamingTailThreshold(ScoreThreshold):
         excess = above[above > self.level_] - self.level_
         self.n_rows_, self._n_excesses, self._in_alarm = len(above), len(excess), False
         self._excesses: deque[tuple[float, bool]] = deque(zip(excess.tolist(), repeat(True)), maxlen=self.max_excesses)
-        self._recent: deque[float] = deque(scores.values.tolist(), maxlen=self.depth)
+        long = [part for part in np.split(scores.values, scores.starts[1:]) if len(part) > self.depth]
+        self._recent: deque[float] = deque(long[-1].tolist(), maxlen=self.depth)
         self._refit()
         self._place()
         return doubt_of_rows(len(above), independent_rows(above, starts), self.false_alarm_rate)

@@ -283,3 +283,12 @@ def test_what_is_undefined_is_nan_without_a_warning(value, why):
 def test_what_cannot_be_measured_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_alarm_within_one_event_is_no_early_alarm_of_the_next():
+    y, p = np.zeros(40, dtype=int), np.zeros(40, dtype=int)
+    y[5:15] = y[17:27] = 1
+    p[5:10] = p[14] = p[17:27] = 1
+    assert el.metrics.timing_score(y, p) == 1.0
+    p[17:27] = 0
+    assert el.metrics.timing_score(y, p) == 0.5

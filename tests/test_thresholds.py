@@ -408,3 +408,11 @@ def test_labels_that_tell_no_threshold_are_refused(measure, y, message):
 
 def test_the_module_is_public():
     assert el.thresholds.AutoThreshold is AutoThreshold
+
+
+def test_a_stream_begins_at_the_mean_of_the_last_stretch():
+    noise = np.random.default_rng(0).exponential(size=400)
+    index = pd.MultiIndex.from_product([["a", "b"], range(200)])
+    score = pd.Series(noise + np.repeat([100.0, 0.0], 200), index)
+    stream = StreamingTailThreshold(0.02, depth=100).fit(score)
+    assert stream.threshold_ < 50
