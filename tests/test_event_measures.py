@@ -16,6 +16,7 @@ from eventlstm.metrics import (
     affiliation_precision_score,
     affiliation_recall_score,
     composite_f_score,
+    detection_report,
     event_fbeta_score,
     event_precision_score,
     event_recall_score,
@@ -330,3 +331,12 @@ def test_events_choose_models_and_thresholds(log):
     tuned = TunedThresholdClassifierCV(search.best_estimator_, scoring=scoring, cv=el.RunKFold(2)).fit(log.X, log.y)
     tuned_score = scoring(tuned, X=log.X, y_true=log.y)
     assert tuned_score >= scoring(search.best_estimator_, X=log.X, y_true=log.y)
+
+
+def test_the_row_by_row_values_are_those_of_published_code():
+    rows_f1 = {"A": 0.5, "C": 0.125, "D": 0.518519, "E": 0.8, "F": 0.333333, "G": 0.228571}
+    for case, expected in rows_f1.items():
+        true, flagged, *_ = CASES[case]
+        assert detection_report(rows(*true), rows(*flagged), 0.5)["f1"] == pytest.approx(expected, abs=1e-6)
+    report = detection_report([0, 0, 1, 1], [1, 3, 2, 4], threshold=2)
+    assert (report["f1"], report["average_precision"]) == pytest.approx((0.8, 0.833333), abs=1e-6)
