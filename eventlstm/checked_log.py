@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from ._validation import check_log_values, check_sample_weight
 from .inputs import InputScaler
-from .log_index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex
+from .log_index import BLOCK_ROWS, MEDIAN_STEPS, IntArray, RowIndex, cut_stretches, longest_step
 
 # Share of rows with a short history from which on a log is called torn.
 TORN_ROWS = 0.5
@@ -96,6 +96,21 @@ def refuse_one_class(labels: np.ndarray, weight: np.ndarray | None) -> None:
             f"The labels hold one class only ({labels[0]!r}); rows with and without an event are wanted. Label an "
             "event, or take folds that hold one: RunKFold."
         )
+
+
+def learn_index(estimator: Any, X: Any, index: RowIndex) -> None:
+    """Let an estimator learn the gap, the clock and the levels of the index of a log to fit on."""
+    estimator.max_gap_, estimator.has_dates_ = longest_step(index, estimator.max_gap), index.is_datetime
+    estimator.index_names_ = list(X.index.names) if says_time(X) else None
+
+
+def cut_as_learnt(estimator: Any, index: RowIndex) -> IntArray:
+    """Return the first row of each stretch of a log, in `fit` and after it.
+
+    The gap is that of the fit: what else a log holds must not change the scores of its runs.
+    """
+    same_clock = index.is_datetime == estimator.has_dates_
+    return cut_stretches(index, estimator.max_gap_ if same_clock else longest_step(index, estimator.max_gap))
 
 
 def says_time(X: Any) -> bool:

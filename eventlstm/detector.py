@@ -26,15 +26,16 @@ from .checked_log import (
     Rows,
     check_labelled_log,
     check_row_weight,
+    cut_as_learnt,
     find_categorical,
+    learn_index,
     refuse_lost_index,
     refuse_one_class,
-    says_time,
     warn_if_torn,
 )
 from .classifier import LSTMClassifier
 from .inputs import InputScaler
-from .log_index import RowIndex, cut_stretches, longest_step, read_index
+from .log_index import read_index
 from .members import as_input, make_members, refuse_unseeded_checkpoints, side_by_side, tell_channels, tell_codes
 from .outlier_classifier import OutlierClassifier
 from .scoring import Ensemble
@@ -274,7 +275,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         refuse_lost_index(X, self.index_names_)
         values = check_log_values(self, X, reset=False)
         index = read_index(X)
-        starts = cut_stretches(index, self._longest_step(index))
+        starts = cut_as_learnt(self, index)
         warn_if_torn(index, starts, self.window_size)
         log = Rows(values, starts, index.runs[starts], None, None)
         ensemble = Ensemble(self.estimators_, self.scalers_, self.classes_, self._dtype(), self.n_jobs)
@@ -302,18 +303,13 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         """Check a labelled log and learn what it is made of."""
         values, labels = check_labelled_log(self, X, y)
         index = read_index(X)
-        self.max_gap_, self.has_dates_ = longest_step(index, self.max_gap), index.is_datetime
-        starts = cut_stretches(index, self.max_gap_)
-        self.index_names_ = list(X.index.names) if says_time(X) else None
+        learn_index(self, X, index)
+        starts = cut_as_learnt(self, index)
         labels, weight = self._label(X, labels, check_row_weight(X, values, sample_weight))
         self.classes_ = np.unique(labels)
         refuse_one_class(labels, weight)
         warn_if_torn(index, starts, self.window_size)
         return Rows(values, starts, index.runs[starts], labels, weight)
-
-    def _longest_step(self, index: RowIndex) -> float:
-        """Return the gap learnt in `fit`: what a log is scored with must not change the scores of its other runs."""
-        return self.max_gap_ if index.is_datetime == self.has_dates_ else longest_step(index, self.max_gap)
 
     def _label(self, X: Any, labels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the labels to train on; rows without one get no weight."""

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import FLOAT_DTYPES
 
 from ._validation import Interval, check_is_fitted, fit_context, validate_data
-from .checked_log import refuse_lost_index, says_time
-from .log_index import IntArray, cut_stretches, find_stretches, longest_step, read_index
+from .checked_log import cut_as_learnt, learn_index, refuse_lost_index
+from .log_index import IntArray, find_stretches, read_index
 
 __all__ = ["ForwardFill"]
 
@@ -89,8 +89,7 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         values = self._check(X, reset=True)
         index = read_index(X)
-        self.max_gap_, self.has_dates_ = longest_step(index, self.max_gap), index.is_datetime
-        self.index_names_ = list(X.index.names) if says_time(X) else None
+        learn_index(self, X, index)
         known = ~np.isnan(values)
         self.statistics_ = np.zeros(values.shape[1], dtype=values.dtype)
         self.statistics_[known.any(axis=0)] = np.nanmedian(values[:, known.any(axis=0)], axis=0)
@@ -119,9 +118,7 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         values = self._check(X, reset=False)
         if np.isnan(values).any():
             index = read_index(X)
-            same_clock = index.is_datetime == self.has_dates_
-            longest = self.max_gap_ if same_clock else longest_step(index, self.max_gap)
-            values = fill_forward(values, cut_stretches(index, longest))
+            values = fill_forward(values, cut_as_learnt(self, index))
             values = np.where(np.isnan(values), self.statistics_.astype(values.dtype), values)
         return pd.DataFrame(values, index=X.index, columns=X.columns) if isinstance(X, pd.DataFrame) else values
 

@@ -10,11 +10,11 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from ._validation import check_is_fitted, check_log_values
-from .checked_log import Rows, refuse_lost_index, refuse_other_index, says_time, warn_if_torn
+from .checked_log import Rows, cut_as_learnt, learn_index, refuse_lost_index, refuse_other_index, warn_if_torn
 from .error_scoring import ErrorScorer, smooth
 from .forecaster import LSTMForecaster
 from .inputs import InputScaler
-from .log_index import RowIndex, cut_stretches, longest_step, read_index
+from .log_index import RowIndex, read_index
 from .members import make_members, refuse_unseeded_checkpoints
 from .row_models import FARTHEST, RowModels, StepForecasts, View, choose_kind
 
@@ -33,9 +33,8 @@ class RowDetector(OutlierMixin, BaseEstimator):
         """Check a log, learn what it is made of, label its quiet rows and weigh those that can be learnt from."""
         values = check_log_values(self, X, reset=True)
         index = read_index(X)
-        self.max_gap_, self.has_dates_ = longest_step(index, self.max_gap), index.is_datetime
-        starts = cut_stretches(index, self.max_gap_)
-        self.index_names_ = list(X.index.names) if says_time(X) else None
+        learn_index(self, X, index)
+        starts = cut_as_learnt(self, index)
         quiet = self._find_quiet(X, y, len(values))
         if quiet.sum() < FEWEST_ROWS:
             raise ValueError(
@@ -61,13 +60,9 @@ class RowDetector(OutlierMixin, BaseEstimator):
         refuse_lost_index(X, self.index_names_)
         values = check_log_values(self, X, reset=False)
         index = read_index(X)
-        starts = cut_stretches(index, self._longest_step(index))
+        starts = cut_as_learnt(self, index)
         warn_if_torn(index, starts, self.window_size)
         return Rows(values, starts, index.runs[starts], None, None)
-
-    def _longest_step(self, index: RowIndex) -> float:
-        """Return the gap learnt in `fit`: what a log is scored with must not change the scores of its other runs."""
-        return self.max_gap_ if index.is_datetime == self.has_dates_ else longest_step(index, self.max_gap)
 
     def _learn(self, log: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Fit all on the quiet rows of a log; return what each sensor adds to the score of each row, and held rows."""

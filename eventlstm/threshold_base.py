@@ -7,6 +7,7 @@ an array are one run, a row a step.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from numbers import Real
 from typing import Any, NamedTuple, Self
 
@@ -29,7 +30,7 @@ MIN_ROWS = 2
 MIN_EXPECTED = 1.0
 
 
-class ScoreThreshold(BaseEstimator):
+class ScoreThreshold(ABC, BaseEstimator):
     """A threshold on scores that is learned from scores; what `_fit` sets as `threshold_`, `flag` compares with."""
 
     threshold_: float
@@ -72,9 +73,9 @@ class ScoreThreshold(BaseEstimator):
         flags = read_values(score) > self.threshold_
         return pd.Series(flags, index=score.index) if isinstance(score, pd.Series) else flags
 
+    @abstractmethod
     def _fit(self, score: Any, y: Any) -> str | None:
         """Set `threshold_`, and return what there is to warn of."""
-        raise NotImplementedError
 
 
 class Scores(NamedTuple):
