@@ -15,6 +15,7 @@ from .alarms import MERGE_ROWS, AlarmPolicy
 from .anomaly import AnomalyDetector
 from .log_index import read_index
 from .measure_inputs import read_rows
+from .report_scores import policy_of
 from .thresholds import AutoThreshold
 from .unlabelled_comparison import AlarmReport, report_alarms, report_random_alarms
 
@@ -33,10 +34,8 @@ def make_rule(max_false_alarms_per_day: float) -> AutoThreshold:
 
 def make_policy(detector: AnomalyDetector) -> AlarmPolicy:
     """Return the rules that make alarms of the scores of a fitted detector."""
-    gap: Any = None
-    if math.isfinite(detector.max_gap_):
-        gap = pd.Timedelta(int(detector.max_gap_), "ns") if detector.has_dates_ else detector.max_gap_
-    return AlarmPolicy(detector.threshold_, max_gap=gap)
+    policy: AlarmPolicy = policy_of(detector).set_params(threshold=detector.threshold_)
+    return policy
 
 
 def score_and_flag(model: Any, X: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

@@ -6,6 +6,7 @@ step by step, forecasts from windows (any regressor), reconstructs windows, proj
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import cycle, repeat
 from typing import Any, NamedTuple
@@ -57,7 +58,7 @@ class View(NamedTuple):
         return levels - inputs if self.relative is None else 0.0  # the relative view bends levels and clips nothing
 
 
-class RowModels:
+class RowModels(ABC):
     """Several models of one kind, whose forecasts or scores are averaged; subclasses know a kind."""
 
     gives_errors = True  # or one score a row
@@ -71,6 +72,18 @@ class RowModels:
         """Return the members fitted on the rows with weight; `held` is there for those that watch a loss."""
         seen, watched = (*self.view.see(train), train), (*self.view.see(held), held)
         return side_by_side(self._fit_member, n_jobs, self.members, cycle(self.targets), repeat(seen), repeat(watched))
+
+    @abstractmethod
+    def errors(self, log: Rows, n_jobs: int | None) -> np.ndarray:
+        """Return the mean error of the members at each row, (n_rows, n_sensors), or their scores, (n_rows, 1)."""
+
+    @abstractmethod
+    def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
+        """Return one member fitted on inputs, levels and rows, beside those to watch."""
+
+
+class WindowModels(RowModels):
+    """Models of windows: each row is judged by the window that ends there, or by the one before."""
 
     def errors(self, log: Rows, n_jobs: int | None) -> np.ndarray:
         """Return the mean error of the members at each row, (n_rows, n_sensors), or their scores, (n_rows, 1)."""
@@ -90,8 +103,9 @@ class RowModels:
         held = some(self._cut_quiet(inputs, log))
         return member.fit(windows, X_val=held)
 
+    @abstractmethod
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
-        raise NotImplementedError
+        """Return the errors, or the scores, of one member."""
 
     def _cut(self, inputs: np.ndarray, log: Rows, stride: int = 1) -> LogWindows:
         """Return the window that ends at each row, or at every `stride`-th."""
@@ -155,7 +169,7 @@ class StepForecasts(RowModels):
         return member.fit_steps(**parts, burn_in=self.window_size, stride=self.stride)
 
 
-class WindowForecasts(RowModels):
+class WindowForecasts(WindowModels):
     """Regressors that forecast a row from the window before it."""
 
     looks_ahead = True
@@ -195,7 +209,7 @@ class WindowForecasts(RowModels):
         return levels - forecast[before]
 
 
-class Reconstructions(RowModels):
+class Reconstructions(WindowModels):
     """Autoencoders, whose error is that of the last row of each window."""
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
@@ -207,7 +221,7 @@ class Reconstructions(RowModels):
         return errors
 
 
-class Projections(RowModels):
+class Projections(WindowModels):
     """Transformers that lead back, such as PCA, whose error is that of the last row of each window."""
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
@@ -220,7 +234,7 @@ class Projections(RowModels):
         return self._by_block(missed, member, self._cut(inputs, log)) + self.view.clipped_off(inputs, levels)
 
 
-class Scores(RowModels):
+class Scores(WindowModels):
     """Outlier detectors that only score windows; high is abnormal."""
 
     gives_errors = False
