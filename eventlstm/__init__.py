@@ -1,28 +1,27 @@
 """Rare events in sensor logs, found by recurrent networks behind scikit-learn's interface."""
 
 from . import datasets, losses, metrics, networks, plots, thresholds
-from .alarms import AlarmPolicy
-from .anomaly import AnomalyDetector
-from .augmentation import Augmentation
-from .autoencoder import LSTMAutoencoder
-from .blend import EventBlend
-from .classifier import LSTMClassifier
-from .detector import EventClassifier
-from .ensemble import BalancedBaggingLSTMClassifier
-from .events import to_events, to_labels
-from .filling import ForwardFill
-from .flattening import FlattenWindows
-from .forecast_targets import forecast_windows
-from .forecaster import LSTMForecaster
-from .log_files import read_log
-from .model_selection import EventTimeSplit, RunKFold, RunTimeSplit, refit_nanmean
-from .persistence import load, save
-from .report import report
-from .temporal_oversampling import TemporalOversampler
-from .threshold_choice import choose_threshold
-from .window_choice import suggest_window_size
-from .window_sampler import WindowSampler
-from .windows import LogWindows, horizon_labels
+from .alarms import AlarmPolicy, choose_threshold
+from .archive import load, save
+from .detectors import AnomalyDetector, EventBlend, EventClassifier
+from .evaluation import refit_nanmean, report
+from .logs import (
+    EventTimeSplit,
+    FlattenWindows,
+    ForwardFill,
+    LogWindows,
+    RunKFold,
+    RunTimeSplit,
+    forecast_windows,
+    horizon_labels,
+    read_log,
+    suggest_window_size,
+    to_events,
+    to_labels,
+)
+from .recurrent import BalancedBaggingLSTMClassifier, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
+from .sampling import TemporalOversampler, WindowSampler
+from .training import Augmentation
 
 __all__ = [
     "AlarmPolicy",

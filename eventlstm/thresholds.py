@@ -4,10 +4,15 @@ All are estimators with ``fit(score, y=None)``, ``threshold_`` and ``flag(score)
 abnormal, with run and time in the index.
 """
 
-from .dynamic_threshold import DynamicThreshold
-from .labelled_threshold import LabelledThreshold
-from .quiet_thresholds import AutoThreshold, QuantileThreshold, TailThreshold, effective_rows
-from .streaming_threshold import StreamingTailThreshold
+from .alarms import (
+    AutoThreshold,
+    DynamicThreshold,
+    LabelledThreshold,
+    QuantileThreshold,
+    StreamingTailThreshold,
+    TailThreshold,
+    effective_rows,
+)
 
 __all__ = [
     "AutoThreshold",

@@ -35,9 +35,9 @@ from sklearn.metrics import average_precision_score
 from torch import nn
 
 import eventlstm as el
-from eventlstm.devices import computes_in_bfloat16
-from eventlstm.members import side_by_side
-from eventlstm.threads import one_thread
+from eventlstm.training.crew import side_by_side
+from eventlstm.training.devices import computes_in_bfloat16
+from eventlstm.training.threads import one_thread
 
 N_STEPS, N_CHANNELS = 64, 8
 BATCH, PIECE = 64, 32  # two threads share a batch in pieces of 32

@@ -41,7 +41,8 @@ from sklearn.metrics import d2_brier_score, matthews_corrcoef
 from threadpoolctl import threadpool_limits
 
 import eventlstm as el
-from eventlstm.comparison import baselines, cross_fitted_thresholds
+from eventlstm.evaluation.baselines import baselines
+from eventlstm.evaluation.held_out import cross_fitted_thresholds
 
 SHORT, LONG = BASELINE_WINDOWS
 N_DRAWS = 200

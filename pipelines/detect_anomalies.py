@@ -49,16 +49,13 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 import eventlstm as el
-from eventlstm.alarms import MERGE_ROWS
+from eventlstm.alarms.alarm_policy import MERGE_ROWS
+from eventlstm.evaluation.baselines import unlabelled_baselines
+from eventlstm.evaluation.held_out import cross_fitted_scores
 from eventlstm.metrics import false_alarm_rate, vus_pr_score
+from eventlstm.metrics.alarm_summary import report_alarms, report_random_alarms
+from eventlstm.metrics.intervals import paired_difference
 from eventlstm.thresholds import AutoThreshold
-from eventlstm.unlabelled_comparison import (
-    cross_fitted_scores,
-    paired_difference,
-    report_alarms,
-    report_random_alarms,
-    unlabelled_baselines,
-)
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FILES = {"asd": "asd.parquet", "temperature": "machine_temperature.csv"}

@@ -35,8 +35,9 @@ from sklearn.metrics import average_precision_score
 
 import eventlstm as el
 from eventlstm import metrics, plots
-from eventlstm.comparison import baselines, held_out_scores
-from eventlstm.matching import read_match
+from eventlstm.evaluation.baselines import baselines
+from eventlstm.evaluation.held_out import held_out_scores
+from eventlstm.metrics.matching import read_match
 
 N_FOLDS = 4
 N_DRAWN_RUNS = 12  # of the timeline

@@ -28,7 +28,7 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 import eventlstm as el
-from eventlstm.comparison import baselines
+from eventlstm.evaluation.baselines import baselines
 from eventlstm.metrics import detection_report
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

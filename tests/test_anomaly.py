@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 import eventlstm as el
 from eventlstm import AnomalyDetector, LSTMAutoencoder, LSTMForecaster
+from eventlstm.logs.lanes import walk
 from eventlstm.thresholds import AutoThreshold, DynamicThreshold, LabelledThreshold, QuantileThreshold, TailThreshold
 
 N_ROWS, STEP = 160, pd.Timedelta("1min")
@@ -227,9 +228,11 @@ def test_nothing_of_the_rows_before_a_gap_is_seen_after_it(kind):
 def test_scores_do_not_depend_on_where_the_log_is_cut_into_blocks(kind, monkeypatch):
     model = fitted(kind)
     whole = model.anomaly_score(TEST)
-    monkeypatch.setattr("eventlstm.row_models.BLOCK", 7)
-    monkeypatch.setattr("eventlstm.step_forecaster.PREDICT_STEPS", 7)
-    monkeypatch.setattr("eventlstm.row_models.walk", lambda *parts, **size: el.lanes.walk(*parts, block_rows=7, **size))
+    monkeypatch.setattr("eventlstm.detectors.row_models.BLOCK", 7)
+    monkeypatch.setattr("eventlstm.recurrent.step_forecaster.PREDICT_STEPS", 7)
+    monkeypatch.setattr(
+        "eventlstm.detectors.row_models.walk", lambda *parts, **size: walk(*parts, block_rows=7, **size)
+    )
     np.testing.assert_allclose(model.anomaly_score(TEST), whole, **ROUNDING)
 
 

@@ -9,7 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from eventlstm import load, save
-from eventlstm.archive_trees import MAX_TREES, flatten_trees, restore_trees
+from eventlstm.archive.boosted_trees import MAX_TREES, flatten_trees, restore_trees
 
 SIDES = ("left", "right")
 

@@ -9,8 +9,8 @@ import torch
 from scipy import stats
 from sklearn.base import BaseEstimator, clone
 
-from eventlstm.augmentation import Augmentation, draw_share, draw_source
 from eventlstm.losses import cross_entropy
+from eventlstm.training.augmentation import Augmentation, draw_share, draw_source
 
 N_ITEMS, N_STEPS, N_CHANNELS = 6, 20, 3
 EACH = {"jitter": 0.1, "scaling": 0.1, "time_warp": 0.5, "mixup": 0.4}

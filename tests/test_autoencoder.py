@@ -17,8 +17,8 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 
 import eventlstm as el
 from eventlstm import LogWindows, LSTMAutoencoder
-from eventlstm.augmentation import Augmentation
-from eventlstm.reconstruction import find_offset
+from eventlstm.alarms.tails import find_offset
+from eventlstm.training.augmentation import Augmentation
 
 N_STEPS, N_CHANNELS = 8, 2
 # Sums over the whole set in double precision: the one way of training in which a weight of two is exactly two copies.

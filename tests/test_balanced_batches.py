@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from eventlstm import LSTMClassifier
-from eventlstm.batches import ChunkBatches, WindowBatches, WindowGather, deal
+from eventlstm.training.batches import ChunkBatches, WindowBatches, WindowGather, deal
 
 
 def seeded(seed=0):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from eventlstm.batches import Batch, ChunkBatches, WindowBatches, WindowGather, auto_batch_size, count_chunks
+from eventlstm.logs.log_windows import LogWindows
 from eventlstm.networks import RecurrentNet
-from eventlstm.windows import LogWindows
+from eventlstm.training.batches import Batch, ChunkBatches, WindowBatches, WindowGather, auto_batch_size, count_chunks
 
 CPU = torch.device("cpu")
 

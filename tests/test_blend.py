@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from eventlstm import EventBlend, EventClassifier, LSTMClassifier, RunKFold, load, save
-from eventlstm.members import SUREST
+from eventlstm.recurrent.members import SUREST
 
 
 def of_windows(classifier, **parameters):

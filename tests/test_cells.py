@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from eventlstm.cells import GATES, PeepholeLSTM, gate_activations, run_steps
-from eventlstm.layers import make_layer, recurrent_masks, run_layer, run_truncated, set_forget_bias
+from eventlstm.networks.cells import GATES, PeepholeLSTM, gate_activations, run_steps
+from eventlstm.networks.layers import make_layer, recurrent_masks, run_layer, run_truncated, set_forget_bias
 
 TORCH_CELLS = ("lstm", "gru", "rnn")
 CELLS = (*TORCH_CELLS, "peephole")

@@ -8,9 +8,10 @@ import pytest
 from sklearn.model_selection import KFold
 
 from eventlstm import EventClassifier, LSTMClassifier, RunKFold, RunTimeSplit
-from eventlstm._validation import check_log_values, check_windows
-from eventlstm.checked_log import Rows, refuse_lost_index, refuse_other_index, warn_if_torn
-from eventlstm.log_index import find_stretches, read_index
+from eventlstm.logs.checking import check_log_values, refuse_lost_index, refuse_other_index, warn_if_torn
+from eventlstm.logs.index import find_stretches, read_index
+from eventlstm.logs.rows import Rows
+from eventlstm.recurrent.checking import check_windows
 
 N_ROWS = 600  # of each run; the first part of RunTimeSplit must still be long
 each_window_size = pytest.mark.parametrize("window_size", [16, 48])

@@ -13,12 +13,12 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from eventlstm.batches import WindowBatches, WindowGather
-from eventlstm.checkpoints import HEAD, Checkpoint, fingerprint
 from eventlstm.losses import cross_entropy
 from eventlstm.networks import RecurrentNet
-from eventlstm.optimizers import OPTIMIZERS
-from eventlstm.training import Recipe, Trainer
+from eventlstm.training.batches import WindowBatches, WindowGather
+from eventlstm.training.checkpoints import HEAD, Checkpoint, fingerprint
+from eventlstm.training.loop import Recipe, Trainer
+from eventlstm.training.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

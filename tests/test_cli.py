@@ -8,7 +8,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
-from eventlstm.cli import main
+from eventlstm.cli.parser import main
 
 QUICK = ["--max-epochs", "2", "--members", "2", "--folds", "2"]
 

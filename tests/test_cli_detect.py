@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import eventlstm as el
-from eventlstm.cli import main
+from eventlstm.cli.parser import main
 
 QUICK = ["--max-epochs", "2", "--members", "1", "--window-size", "16", "--no-baselines"]
 FAULT = slice(1000, 1020)  # rows of pump B

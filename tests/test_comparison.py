@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from eventlstm import RunKFold, RunTimeSplit, choose_threshold
-from eventlstm.comparison import (
-    baselines,
+from eventlstm.evaluation.baselines import baselines
+from eventlstm.evaluation.held_out import (
     choose_splitter,
     compare,
     cross_fitted_thresholds,

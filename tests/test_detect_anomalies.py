@@ -10,16 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventlstm as el
-from eventlstm.matching import read_match
+from eventlstm.evaluation.baselines import unlabelled_baselines
+from eventlstm.evaluation.held_out import cross_fitted_scores
 from eventlstm.metrics import alarm_duty, detection_delays, event_recall_score, false_alarm_rate
-from eventlstm.unlabelled_comparison import (
-    cross_fitted_scores,
-    draw_alarms,
-    paired_difference,
-    report_alarms,
-    report_random_alarms,
-    unlabelled_baselines,
-)
+from eventlstm.metrics.alarm_summary import draw_alarms, report_alarms, report_random_alarms
+from eventlstm.metrics.intervals import paired_difference
+from eventlstm.metrics.matching import read_match
 
 PIPELINES = Path(__file__).parents[1] / "pipelines"
 DATA = PIPELINES.parents[1] / "shared" / "data"

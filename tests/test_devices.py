@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eventlstm.devices import PRECISIONS, autocast, computes_in_bfloat16, resolve_device, weight_dtype
+from eventlstm.training.devices import PRECISIONS, autocast, computes_in_bfloat16, resolve_device, weight_dtype
 
 CPU = torch.device("cpu")
 

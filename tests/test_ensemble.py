@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from eventlstm import BalancedBaggingLSTMClassifier, EventClassifier, LogWindows, LSTMClassifier, load, save
-from eventlstm.bags import draw_bag, find_units
-from eventlstm.members import SUREST
-from eventlstm.priors import undo_factors
+from eventlstm.losses.priors import undo_factors
+from eventlstm.recurrent.members import SUREST
+from eventlstm.sampling.bags import draw_bag, find_units
 
 N_STEPS, N_CHANNELS = 5, 2
 

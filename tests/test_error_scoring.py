@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from eventlstm.attribution import share_of_events, share_out
-from eventlstm.error_scoring import ROWS_A_SENSOR, ErrorScorer, smooth
+from eventlstm.detectors.attribution import share_of_events, share_out
+from eventlstm.detectors.error_scorer import ROWS_A_SENSOR, ErrorScorer, smooth
 
 UNITS = np.array([1.0, 10.0, 0.1])
 QUIET = np.random.default_rng(0).normal(size=(2000, 3)) * UNITS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventlstm.events import find_events, to_events, to_labels
+from eventlstm.logs.events import find_events, to_events, to_labels
 
 FLAGS = st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=4)
 

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 import eventlstm as el
-from eventlstm.filling import describe_doubtful_sensors
+from eventlstm.logs.forward_fill import describe_doubtful_sensors
 
 
 def with_holes(n_runs=3, n_rows=40, n_sensors=3, share=0.4, seed=0):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from eventlstm import Augmentation, LSTMForecaster, load, save
-from eventlstm.batches import NextRowsBatches
-from eventlstm.checkpoints import Checkpoint
-from eventlstm.forecast_networks import ForecastNet, UnrolledHead
+from eventlstm.networks.forecast_net import ForecastNet, UnrolledHead
+from eventlstm.training.batches import NextRowsBatches
+from eventlstm.training.checkpoints import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

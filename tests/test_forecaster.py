@@ -13,8 +13,8 @@ from sklearn.metrics import mean_squared_error
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from eventlstm import Augmentation, LogWindows, LSTMForecaster, forecast_windows, load, save
-from eventlstm.error_losses import ERROR_LOSSES, make_error_loss
-from eventlstm.forecasting import hold_out_ends
+from eventlstm.losses.errors import ERROR_LOSSES, make_error_loss
+from eventlstm.recurrent.forecasting import hold_out_ends
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -17,8 +17,8 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 from torch import nn
 
 from eventlstm import EventClassifier, FlattenWindows, LogWindows, LSTMClassifier, TemporalOversampler, load, save
-from eventlstm.checkpoints import fingerprint
 from eventlstm.losses import LOSSES, ClassBalancedLoss, FocalLoss, LDAMLoss
+from eventlstm.training.checkpoints import fingerprint
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventlstm.inputs import InputScaler, moving_mean
+from eventlstm.logs.input_scaler import InputScaler, moving_mean
 
 STARTS = np.array([0, 40, 41, 90])  # one stretch of a single row among them
 N_ROWS = 150

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from eventlstm import EventClassifier, LSTMClassifier
-from eventlstm.checked_log import Rows
-from eventlstm.lanes import walk
-from eventlstm.members import crew, pool
-from eventlstm.scoring import Ensemble
+from eventlstm.detectors.member_scores import Ensemble
+from eventlstm.logs.lanes import walk
+from eventlstm.logs.rows import Rows
+from eventlstm.recurrent.members import pool
+from eventlstm.training.crew import crew
 
 LENGTHS = [3, 50, 1, 17, 90, 16, 2, 40, 1]  # of the runs of a log
 STARTS = np.cumsum([0, *LENGTHS[:-1]])

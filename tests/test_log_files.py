@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eventlstm.log_files import read_log
+from eventlstm.logs.files import read_log
 
 TIMES = {
     "whole": np.arange(40),

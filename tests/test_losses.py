@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from eventlstm import losses
-from eventlstm.checkpoints import fingerprint
 from eventlstm.losses import (
     LOSSES,
     AsymmetricLoss,
@@ -28,7 +27,8 @@ from eventlstm.losses import (
     cross_entropy,
     make_loss,
 )
-from eventlstm.priors import undo_factors
+from eventlstm.losses.priors import undo_factors
+from eventlstm.training.checkpoints import fingerprint
 
 N_ITEMS = {2: np.array([95.0, 5.0]), 3: np.array([80.0, 15.0, 5.0])}
 N_EVENTS = {2: np.array([16.0, 2.0]), 3: np.array([16.0, 5.0, 1.0])}

@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from eventlstm import EventClassifier, LSTMClassifier
-from eventlstm.members import SUREST, crew, make_members, pool, side_by_side
-from eventlstm.threads import end_if_stopped
+from eventlstm.recurrent.members import SUREST, make_members, pool
+from eventlstm.training.crew import crew, side_by_side
+from eventlstm.training.threads import end_if_stopped
 
 
 def test_members_are_clones_with_seeds_of_their_own():

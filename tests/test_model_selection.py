@@ -15,7 +15,8 @@ from sklearn.metrics import f1_score, matthews_corrcoef, recall_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 
 from eventlstm import EventTimeSplit, RunKFold, RunTimeSplit, choose_threshold, refit_nanmean
-from eventlstm.windows import event_onsets, is_event, read_index
+from eventlstm.logs.events import event_onsets, is_event
+from eventlstm.logs.index import read_index
 
 quickly = settings(max_examples=60, deadline=None)
 

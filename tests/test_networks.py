@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from eventlstm.cells import gate_activations
-from eventlstm.layers import drop
 from eventlstm.losses import cross_entropy
 from eventlstm.networks import RecurrentEncoder, RecurrentNet
-from eventlstm.pooling import POOLINGS, attention_entropy
+from eventlstm.networks.cells import gate_activations
+from eventlstm.networks.layers import drop
+from eventlstm.networks.pooling import POOLINGS, attention_entropy
 
 TORCH_CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 CELLS = (*TORCH_CELLS, "peephole")

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from eventlstm.optimizers import (
-    OPTIMIZERS,
-    SCHEDULE_NAMES,
-    Plateau,
-    load_state,
-    lr_factor,
-    make_optimizer,
-)
+from eventlstm.training.optimizers import OPTIMIZERS, SCHEDULE_NAMES, Plateau, load_state, lr_factor, make_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

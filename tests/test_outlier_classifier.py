@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 
 import eventlstm as el
 from eventlstm import EventClassifier, LogWindows, LSTMAutoencoder, LSTMClassifier
-from eventlstm.outlier_classifier import OutlierClassifier
+from eventlstm.detectors.outlier_classifier import OutlierClassifier
 
 EXACT = {"precision": "float64", "batch_size": None, "dropout": 0.0}
 # The members of what checks seed are seeded by themselves.

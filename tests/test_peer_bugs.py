@@ -26,8 +26,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
+from eventlstm.detectors.row_models import View
 from eventlstm.metrics import anomaly_average_precision
-from eventlstm.row_models import View
 from eventlstm.thresholds import QuantileThreshold
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")

@@ -21,10 +21,11 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from eventlstm import archive_tree, persistence
-from eventlstm.classifier import LSTMClassifier
-from eventlstm.detector import EventClassifier
-from eventlstm.persistence import load, save
+from eventlstm.archive import document as archive_tree
+from eventlstm.archive import files as persistence
+from eventlstm.archive.files import load, save
+from eventlstm.detectors.event_classifier import EventClassifier
+from eventlstm.recurrent.lstm_classifier import LSTMClassifier
 
 N_DAMAGES = 200
 MEBIBYTE = 2**20

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventlstm.cells import valid_steps
-from eventlstm.encoder import draw_weights
-from eventlstm.pooling import POOLINGS, attention_entropy, last_step, make_pooling
+from eventlstm.networks.cells import valid_steps
+from eventlstm.networks.pooling import POOLINGS, attention_entropy, last_step, make_pooling
+from eventlstm.networks.recurrent_encoder import draw_weights
 
 WIDTH, N_HEADS = 6, 3
 LENGTHS = torch.tensor([7, 1, 4])

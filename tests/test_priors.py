@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from eventlstm.priors import undo_factors, undo_focusing
+from eventlstm.losses.priors import undo_factors, undo_focusing
 
 EXACT = {"rtol": 1e-12, "atol": 0.0}
 QUICK = settings(max_examples=50, deadline=None)

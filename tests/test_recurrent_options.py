@@ -13,9 +13,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import eventlstm as el
 from eventlstm import EventClassifier, LogWindows, LSTMClassifier
-from eventlstm.augmentation import Augmentation
 from eventlstm.networks import RecurrentNet
-from eventlstm.optimizers import OPTIMIZERS, SCHEDULE_NAMES
+from eventlstm.training.augmentation import Augmentation
+from eventlstm.training.optimizers import OPTIMIZERS, SCHEDULE_NAMES
 
 CELLS = ["lstm", "gru", "rnn", "peephole"]
 POOLINGS = ["last", "mean", "max", "additive", "luong", "multihead"]

@@ -16,10 +16,10 @@ from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
 from eventlstm import metrics
-from eventlstm.alarms import AlarmPolicy
-from eventlstm.cli import main
-from eventlstm.report_alarms import Alarmed, Cuts, flag_rows
-from eventlstm.report_page import read_page, to_json
+from eventlstm.alarms.alarm_policy import AlarmPolicy
+from eventlstm.cli.parser import main
+from eventlstm.evaluation.page import read_page, to_json
+from eventlstm.evaluation.threshold_slider import Alarmed, Cuts, flag_rows
 
 LOG = el.datasets.make_sensor_log(n_machines=3, n_days=5, failures_per_machine=2, random_state=1)
 X, Y = LOG.X, LOG.y

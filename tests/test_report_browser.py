@@ -11,9 +11,9 @@ from chromium import Chromium, find_chromium
 
 import eventlstm as el
 from eventlstm import metrics
-from eventlstm.alarms import AlarmPolicy
-from eventlstm.report_alarms import Alarmed, Cuts, flag_rows
-from eventlstm.report_page import log_for_page, read_page, to_json
+from eventlstm.alarms.alarm_policy import AlarmPolicy
+from eventlstm.evaluation.page import log_for_page, read_page, to_json
+from eventlstm.evaluation.threshold_slider import Alarmed, Cuts, flag_rows
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on the path, nor named by CHROMIUM")
 

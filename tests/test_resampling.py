@@ -26,8 +26,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from eventlstm import FlattenWindows, LogWindows, LSTMClassifier, TemporalOversampler, WindowSampler
-from eventlstm.resampling import resample
-from eventlstm.temporal_oversampling import earliest_ends
+from eventlstm.sampling.resampling import resample
+from eventlstm.sampling.temporal_oversampler import earliest_ends
 
 N_STEPS, N_CHANNELS = 6, 3
 SAMPLERS = [

@@ -14,10 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from eventlstm import LSTMAutoencoder, LSTMClassifier, LSTMForecaster
-from eventlstm.checked_log import Rows
-from eventlstm.inputs import InputScaler
-from eventlstm.row_detector import split_rows
-from eventlstm.row_models import (
+from eventlstm.detectors.row_detector import split_rows
+from eventlstm.detectors.row_models import (
     Projections,
     Reconstructions,
     RowModels,
@@ -28,6 +26,8 @@ from eventlstm.row_models import (
     abnormality,
     choose_kind,
 )
+from eventlstm.logs.input_scaler import InputScaler
+from eventlstm.logs.rows import Rows
 
 WINDOW = 5
 RNG = np.random.default_rng(0)

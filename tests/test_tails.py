@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 from scipy.stats import genpareto
 
-from eventlstm.tails import (
+from eventlstm.alarms.tails import (
     SHAPES,
     Clusters,
     Tail,

@@ -5,7 +5,15 @@ import threading
 import pytest
 import torch
 
-from eventlstm.threads import StoppedError, Workers, end_if_stopped, is_one_of_many, one_of_many, one_thread, stoppable
+from eventlstm.training.threads import (
+    StoppedError,
+    Workers,
+    end_if_stopped,
+    is_one_of_many,
+    one_of_many,
+    one_thread,
+    stoppable,
+)
 
 
 def test_one_thread_gives_the_callers_threads_back():

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.metrics import fbeta_score, matthews_corrcoef
 
 import eventlstm as el
-from eventlstm.tails import Clusters
+from eventlstm.alarms.tails import Clusters
 from eventlstm.thresholds import (
     AutoThreshold,
     DynamicThreshold,

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from eventlstm.batches import ChunkBatches, WindowBatches, WindowGather
 from eventlstm.losses import cross_entropy
 from eventlstm.networks import RecurrentNet
-from eventlstm.threads import StoppedError, one_of_many, stoppable
-from eventlstm.training import AUTO_EPOCHS, Recipe, Trainer
+from eventlstm.training.batches import ChunkBatches, WindowBatches, WindowGather
+from eventlstm.training.loop import AUTO_EPOCHS, Recipe, Trainer
+from eventlstm.training.threads import StoppedError, one_of_many, stoppable
 
 N_CHANNELS, N_STEPS = 2, 6
 CPU = torch.device("cpu")

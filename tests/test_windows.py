@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlstm import LogWindows, horizon_labels
-from eventlstm.log_index import find_stretches, read_index
-from eventlstm.windows import event_onsets, is_event
+from eventlstm.logs.events import event_onsets, is_event
+from eventlstm.logs.index import find_stretches, read_index
 
 GAP = 50  # units of time between two stretches of a run; rows of a stretch are 1 apart
 MAX_GAP = 10

@@ -1,0 +1,5 @@
+"""Fitted models in files without pickle."""
+
+from .files import load, save
+
+__all__ = ["load", "save"]

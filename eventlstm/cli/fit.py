@@ -1,0 +1,161 @@
+"""``eventlstm demo`` and ``eventlstm fit``: train on labels, measure on rows held out, save the model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import FixedThresholdClassifier
+from tqdm import tqdm
+
+from ..archive.files import save
+from ..datasets.sensor_log import make_sensor_log
+from ..detectors.event_blend import EventBlend
+from ..detectors.event_classifier import EventClassifier
+from ..evaluation.baselines import baselines
+from ..evaluation.held_out import choose_splitter, compare, format_table, verdict
+from ..evaluation.html_report import report
+from ..logs.events import event_onsets
+from ..logs.files import read_log
+from ..logs.index import read_index
+from ..logs.log import Log
+from ..logs.splitters import RunKFold
+from ..recurrent.lstm_classifier import LSTMClassifier
+from .shared import (
+    BLEND,
+    NETWORKS,
+    check_output,
+    enumerate_first,
+    find_event,
+    print_doubtful_sensors,
+    read_labels,
+    with_fill,
+)
+
+REPORT = Path("report.html")  # of the demo
+# The row of the networks inside the blend: they are fitted anyway, and scored once more without the trees.
+VARIANTS = {BLEND: {NETWORKS: {"eventblend__weights": [1, 1, 0]}}}
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """Make a log, train and compare."""
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    log = make_sensor_log(random_state=options.seed)
+    print("A made log of pumps; label: the hours before a failure. Real data: see `eventlstm fit --help`.")
+    options.no_baselines = False
+    scores: dict[str, np.ndarray] = {}
+    table, model = _fit_and_measure(log, options, scores)
+    print(verdict(table, table.index[0]))
+    _write_report(log, scores, table.index[0], model.threshold, options)
+    if options.keep is not None:
+        log.X.assign(failure=log.y).reset_index().to_csv(options.keep / "log.csv", index=False)
+        save(model, options.keep / "model.eventlstm")
+        print(f"Wrote {options.keep / 'log.csv'} and {options.keep / 'model.eventlstm'}.")
+
+
+def _write_report(
+    log: Log, scores: dict[str, np.ndarray], ours: str, threshold: float, options: argparse.Namespace
+) -> None:
+    """Write the page of the scores of held-out runs, where there is what draws it."""
+    if find_spec("plotly") is None:
+        print('For a page of scores, events and alarms: pip install -c constraints.txt -e ".[report]"')
+        return
+    path = REPORT if options.keep is None else options.keep / REPORT
+    others = {name: values for name, values in scores.items() if name != ours}
+    title = "Pumps made by eventlstm demo, each scored by models of other pumps"
+    report(None, *log, path, y_score=scores[ours], threshold=threshold, baselines=others, title=title)
+    print(f"Wrote {path}: open it in a browser, and move the threshold.")
+
+
+def run_fit(options: argparse.Namespace) -> None:
+    """Train on a file and save the model."""
+    if (options.label is None) == (options.events is None):
+        raise ValueError("training needs labels: pass either --label COLUMN or --events FILE.")
+    check_output(options.output, options.log, options.events)
+    log = read_log(
+        options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
+    )
+    print_doubtful_sensors(log.X)
+    event = find_event(log.y)
+    labelled = Log(log.X, read_labels(log.y, event, options.horizon))
+    if options.threshold is None:
+        table, model = _fit_and_measure(labelled, options)
+        if len(table) > 1:
+            print(verdict(table, table.index[0]))
+    else:
+        model = _with_threshold(with_fill(_make_model(options)), options.threshold).fit(*labelled)
+    model.event_label_, model.horizon_ = event, options.horizon  # so that `score` reads labels alike
+    save(model, options.output)
+    source = "from held-out rows" if options.threshold is None else "as given"
+    print(f"Saved {options.output}, fitted on all runs, with the threshold {model.threshold:.4f} {source}.")
+
+
+def _fit_and_measure(
+    log: Log, options: argparse.Namespace, scores: dict[str, np.ndarray] | None = None
+) -> tuple[pd.DataFrame, FixedThresholdClassifier]:
+    """Measure on held-out runs, whose `scores` are kept, then fit on all of them with the threshold found."""
+    X, y = log.X, log.y
+    splitter = choose_splitter(X, y, options.folds)
+    _check_folds(splitter, X, y)
+    _describe(X, y, splitter)
+    others = {} if options.no_baselines else baselines(options.window_size, options.seed)
+    ours = BLEND if options.model == BLEND else NETWORKS
+    models = {name: with_fill(model) for name, model in {ours: _make_model(options), **others}.items()}
+    n_fits = len(models) * splitter.get_n_splits() + 1
+    with tqdm(total=n_fits, desc="fits", disable=not sys.stderr.isatty()) as bar:
+        table, thresholds = compare(models, X, y, splitter, bar.update, VARIANTS, scores)
+        model = _with_threshold(models[ours], thresholds[ours]).fit(X, y)
+        bar.update()
+    print(format_table(table))
+    return table, model
+
+
+def _make_model(options: argparse.Namespace) -> EventBlend | EventClassifier:
+    max_epochs = "auto" if options.max_epochs is None else options.max_epochs
+    network = LSTMClassifier(device=options.device, max_epochs=max_epochs)
+    settings = {"estimator": network, "window_size": options.window_size}
+    seed, verbose = options.seed, int(sys.stderr.isatty())
+    if options.model != BLEND:
+        alone = EventClassifier(random_state=seed, verbose=verbose, n_estimators=options.members)
+        return alone.set_params(**settings)
+    if options.members < 2:
+        raise ValueError(f"--members {options.members} is too few: the blend has two views. Pass 2, or --model lstm.")
+    n_level = options.members // 2
+    blend = EventBlend(random_state=seed, verbose=verbose)
+    for view, n_members in {"level": n_level, "relative": options.members - n_level}.items():
+        of_view = settings | {"n_estimators": n_members}
+        blend.set_params(**{f"{view}__{name}": value for name, value in of_view.items()})
+    return blend
+
+
+def _with_threshold(model: Any, threshold: float) -> FixedThresholdClassifier:
+    return FixedThresholdClassifier(model, threshold=threshold, pos_label=1, response_method="predict_proba")
+
+
+def _check_folds(splitter: Any, X: pd.DataFrame, y: pd.Series) -> None:
+    """Find out before any training whether each fold holds an event."""
+    try:
+        list(splitter.split(X, y))
+    except ValueError as error:
+        raise ValueError(
+            f"{error} On the command line: fewer --folds, or --threshold 0.5 (say) to fit without measuring."
+        ) from None
+
+
+def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
+    """Print what the log holds and how it is split."""
+    runs = read_index(X).runs
+    n_events = int(event_onsets(np.asarray(y) == 1, runs).sum())
+    held_out = "whole runs" if isinstance(splitter, RunKFold) else "later times"
+    print(
+        f"{len(X)} rows of {X.shape[1]} sensors ({enumerate_first(X.columns)}).\n"
+        f"Runs: {runs[-1] + 1}. Events: {n_events}, {np.mean(y):.2%} of the rows.\n"
+        f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds.",
+        flush=True,
+    )

@@ -1,0 +1,194 @@
+"""The command line: ``eventlstm demo``, ``fit``, ``score`` and ``detect``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .detect import run_detect
+from .fit import run_demo, run_fit
+from .report import add_parser as add_report
+from .score import run_score
+from .shared import BLEND, NETWORKS
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+EXAMPLES = """\
+A log is a CSV or Parquet file with a row per time step: a column of times, a column per sensor, and perhaps one that
+names the machine. `eventlstm COMMAND --help` tells the options of a command.
+
+examples:
+  eventlstm demo
+  eventlstm fit log.csv --time time --run machine --label failure -o model.eventlstm
+  eventlstm score model.eventlstm new.csv -o scores.csv
+  eventlstm detect log.csv --time time --run machine --normal-until 2024-03-01 -o alarms.csv
+"""
+DETECT = """\
+Learn what is normal in a log without labels, score how far each row is from it, and list the alarms: when, how high,
+and which sensors. Name a part of the log that is known to be quiet; the last fifth of it, of each run, is held out to
+set the threshold. Labels are not learnt: rows of events are left out, and the alarms are measured by them.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0, or 2 after bad input, which is told in one line.
+    """
+    options = make_parser().parse_args(arguments)
+
+    shown: set[str] = set()
+
+    def show_warning(message: Any, *_: Any) -> None:
+        text = " ".join(str(message).split())
+        if text not in shown:  # once, however many fits say it
+            print(f"eventlstm {options.command}: warning: {text}", file=sys.stderr)
+        shown.add(text)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning  # type: ignore[assignment]
+            options.run_command(options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        message = " ".join(str(error).split())
+        print(f"eventlstm {options.command}: {message}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"eventlstm {options.command}: interrupted, nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="eventlstm",
+        description="Find rare failures in sensor logs, with labels or without.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"eventlstm {metadata.version('eventlstm')}")
+    commands = parser.add_subparsers(dest="command", required=True, title="commands", metavar="COMMAND")
+    _add_demo(commands.add_parser("demo", help="train on a log made on the spot, and compare with baselines"))
+    _add_fit(commands.add_parser("fit", help="with labels: train, measure on held-out runs, save the model"))
+    _add_score(commands.add_parser("score", help="score a log with a saved model"))
+    _add_detect(
+        commands.add_parser("detect", help="without labels: learn what is normal, list alarms", description=DETECT)
+    )
+    add_report(commands)
+    return parser
+
+
+def _add_demo(demo: argparse.ArgumentParser) -> None:
+    demo.add_argument("--keep", metavar="FOLDER", type=Path, help="write the log and the model into this folder")
+    _add_training_options(demo)
+    demo.set_defaults(run_command=run_demo)
+
+
+def _add_fit(fit: argparse.ArgumentParser) -> None:
+    fit.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to save the model to")
+    _add_log_options(fit)
+    _add_drop(fit)
+    _add_horizon(fit)
+    fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
+    _add_no_baselines(fit)
+    _add_training_options(fit)
+    fit.set_defaults(run_command=run_fit)
+
+
+def _add_score(score: argparse.ArgumentParser) -> None:
+    score.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
+    score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
+    _add_log_options(score)
+    score.add_argument("--device", help="torch device to score on (default: the one in fit)")
+    score.set_defaults(run_command=run_score)
+
+
+def _add_detect(detect: argparse.ArgumentParser) -> None:
+    _add_log_options(detect)
+    _add_drop(detect)
+    quiet = detect.add_argument_group("what is quiet, and learnt (default: all rows)").add_mutually_exclusive_group()
+    quiet.add_argument("--normal-until", metavar="TIME", help="the rows up to this time")
+    quiet.add_argument("--fit-share", metavar="SHARE", type=float, help="the first share (0.3, say) of each run")
+    quiet.add_argument("--fit-on", metavar="QUIETLOG", type=Path, help="all rows of this file, of like columns")
+    results = detect.add_argument_group("files to write")
+    results.add_argument("-o", "--output", metavar="ALARMS", type=Path, help="CSV file, a row per alarm")
+    results.add_argument("--scores", metavar="SCORES", type=Path, help="CSV file, a score and an alarm per row")
+    results.add_argument("--save", metavar="MODEL", type=Path, help="the model, for `eventlstm score`")
+    detect.add_argument(
+        "--max-false-alarms-per-day",
+        metavar="N",
+        type=float,
+        default=1.0,
+        help="what may be borne for each machine, by which the threshold is set (default: 1)",
+    )
+    _add_horizon(detect)
+    _add_no_baselines(detect)
+    _add_network_options(detect, members=2, epochs="at most 60, fewer when they bring nothing")
+    detect.set_defaults(run_command=run_detect)
+
+
+def _add_log_options(parser: argparse.ArgumentParser) -> None:
+    scoring = parser.prog.endswith("score")
+    default = "the one in fit" if scoring else "none"
+    parser.add_argument("log", metavar="LOG", type=Path, help="CSV, CSV.gz or Parquet file, a row per time step")
+    parser.add_argument(
+        "--time", required=not scoring, help=f"column of the time{f' (default: {default})' if scoring else ''}"
+    )
+    parser.add_argument(
+        "--run", action="append", help=f"column naming the machine or run (repeatable; default: {default})"
+    )
+    parser.add_argument("--label", help="column of the labels, 1 on rows of an event")
+    parser.add_argument(
+        "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
+    )
+
+
+def _add_drop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--drop", metavar="COLUMN", action="append", default=[], help="leave this column out (repeatable)"
+    )
+
+
+def _add_horizon(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--horizon", default="0", help="rows (12) or time (6h) before an event to warn in, counted to it (default: 0)"
+    )
+
+
+def _add_no_baselines(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
+
+
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        choices=[BLEND, NETWORKS.lower()],
+        default=BLEND,
+        help="networks averaged with boosted trees, or networks alone (default: blend)",
+    )
+    parser.add_argument("--folds", type=int, default=3, help="folds to measure on (default: 3)")
+    _add_network_options(parser, members=4, epochs="15, more on small logs")
+
+
+def _add_network_options(parser: argparse.ArgumentParser, *, members: int, epochs: str) -> None:
+    parser.add_argument("--window-size", type=int, default=32, help="rows of history for a score (default: 32)")
+    parser.add_argument(
+        "--members", type=int, default=members, help=f"networks whose scores are averaged (default: {members})"
+    )
+    parser.add_argument("--max-epochs", type=int, help=f"passes over the log (default: {epochs})")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")
+    parser.add_argument("--device", default="auto", help="torch device (default: auto)")

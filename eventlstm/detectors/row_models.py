@@ -1,0 +1,319 @@
+"""Models of quiet rows: what each says of a log, as errors by sensor ``(n_rows, n_sensors)`` or one score a row.
+
+A model sees the channels of a log (`View`) and is one of five kinds, told by what the estimator offers: it forecasts
+step by step, forecasts from windows (any regressor), reconstructs windows, projects them and back, or only scores them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from itertools import cycle, repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import Pipeline
+
+from ..logs.input_scaler import InputScaler
+from ..logs.lanes import walk
+from ..logs.log_windows import LogWindows
+from ..logs.rows import Rows
+from ..recurrent.members import flatten, takes_windows, tell_channels
+from ..training.crew import crew, side_by_side
+
+# Windows handed to a model at a time.
+BLOCK = 8192
+# The farthest level, in deviations: beyond it nothing is more abnormal, and the squares of float32 would overflow.
+FARTHEST = 1e6
+# What scikit-learn's regressors of a single target say of several.
+ONE_TARGET = "1d array"
+
+
+class View(NamedTuple):
+    """How models see a log."""
+
+    levels: InputScaler  # sensors by deviations, as good as not clipped: what forecasts are compared with
+    relative: InputScaler | None  # channels beside the levels, which the inputs then are
+    clip: float  # largest absolute level among the inputs
+    still: np.ndarray  # (n_sensors,) sensors that never moved on quiet rows; networks never quite say a constant
+
+    def see_steps(self, lanes: np.ndarray, past: Any = None) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Return inputs and levels of lanes (n_lanes, n_rows, n_sensors), and the state to go on from."""
+        levels, _ = self.levels.transform_steps(lanes)
+        if self.relative is None:
+            return np.clip(levels, -self.clip, self.clip), levels, None
+        inputs, past = self.relative.transform_steps(lanes, past)
+        return inputs, levels, past
+
+    def see(self, log: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and levels of a log, each (n_rows, n_channels)."""
+        levels = self.levels.transform(log.values, starts=log.starts)
+        if self.relative is None:
+            return np.clip(levels, -self.clip, self.clip), levels
+        return self.relative.transform(log.values, starts=log.starts), levels
+
+    def clipped_off(self, inputs: np.ndarray, levels: np.ndarray) -> np.ndarray | float:
+        """Return by how much the levels are beyond what models are shown of them, (n_rows, n_sensors)."""
+        return levels - inputs if self.relative is None else 0.0  # the relative view bends levels and clips nothing
+
+
+class RowModels(ABC):
+    """Several models of one kind, whose forecasts or scores are averaged; subclasses know a kind."""
+
+    gives_errors = True  # or one score a row
+    looks_ahead = False  # whether a row is judged by those before it alone: the first of a stretch has none
+
+    def __init__(self, members: list[Any], view: View, targets: tuple[str, ...], window_size: int, stride: int) -> None:
+        self.members, self.view, self.targets = members, view, targets
+        self.window_size, self.stride = window_size, stride
+
+    def fit(self, train: Rows, held: Rows, n_jobs: int | None) -> list[Any]:
+        """Return the members fitted on the rows with weight; `held` is there for those that watch a loss."""
+        seen, watched = (*self.view.see(train), train), (*self.view.see(held), held)
+        return side_by_side(self._fit_member, n_jobs, self.members, cycle(self.targets), repeat(seen), repeat(watched))
+
+    @abstractmethod
+    def errors(self, log: Rows, n_jobs: int | None) -> np.ndarray:
+        """Return the mean error of the members at each row, (n_rows, n_sensors), or their scores, (n_rows, 1)."""
+
+    @abstractmethod
+    def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
+        """Return one member fitted on inputs, levels and rows, beside those to watch."""
+
+
+class WindowModels(RowModels):
+    """Models of windows: each row is judged by the window that ends there, or by the one before."""
+
+    def errors(self, log: Rows, n_jobs: int | None) -> np.ndarray:
+        """Return the mean error of the members at each row, (n_rows, n_sensors), or their scores, (n_rows, 1)."""
+        seen = (*self.view.see(log), log)
+        turns = side_by_side(self._errors, n_jobs, self.members, cycle(self.targets), repeat(seen))
+        mean: np.ndarray = np.mean(turns, axis=0)
+        return mean
+
+    def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
+        inputs, _, log = seen
+        windows = some(self._cut_quiet(inputs, log))
+        if has_tags(member):
+            tell_channels(member, windows)
+        if not stops_early(member):
+            return member.fit(as_input(member, windows))
+        inputs, _, log = watched
+        held = some(self._cut_quiet(inputs, log))
+        return member.fit(windows, X_val=held)
+
+    @abstractmethod
+    def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
+        """Return the errors, or the scores, of one member."""
+
+    def _cut(self, inputs: np.ndarray, log: Rows, stride: int = 1) -> LogWindows:
+        """Return the window that ends at each row, or at every `stride`-th."""
+        return LogWindows.from_stretches(inputs, log.starts, self.window_size, stride=stride)
+
+    def _cut_quiet(self, inputs: np.ndarray, log: Rows) -> LogWindows:
+        """Return the windows to learn: those that end at a quiet row."""
+        windows = self._cut(inputs, log, stride=self.stride)
+        return windows.take(np.flatnonzero(log.weight[windows.ends] > 0))
+
+    def _by_block(self, function: Callable[[Any], np.ndarray], member: Any, windows: LogWindows) -> np.ndarray:
+        """Call a method of a member for all windows, some at a time."""
+        blocks = (windows[k : k + BLOCK] for k in range(0, len(windows), BLOCK))
+        whole = as_it_is(member)
+        return np.concatenate([np.asarray(function(block if whole else flatten(block))) for block in blocks])
+
+
+class StepForecasts(RowModels):
+    """Forecasters that go through a log step by step, with `fit_steps` and `predict_steps`."""
+
+    looks_ahead = True
+
+    def errors(self, log: Rows, n_jobs: int | None) -> np.ndarray:
+        """Return the error of the mean forecast of each row, (n_rows, n_sensors)."""
+        out = np.empty(log.values.shape)
+        with crew(n_jobs, len(self.members)) as call:
+
+            def step(lanes: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+                return self.step(lanes, state, call)
+
+            return walk(step, log.values, log.starts, out, warm_up=self.window_size)
+
+    def step(self, lanes: np.ndarray, state: Any, call: Callable[..., list[Any]]) -> tuple[np.ndarray, Any]:
+        """Return the errors (n_lanes, n_rows, n_sensors) at some rows of stretches, and the state after them.
+
+        The state is None where stretches begin; the first row there has no forecast, and no error.
+        """
+        past, states, expected = state or (None, repeat(None), None)
+        inputs, levels, past = self.view.see_steps(lanes, past)
+        turns = call(self._forecast, self.members, cycle(self.targets), repeat(inputs), repeat(levels), states)
+        forecasts, states = zip(*turns, strict=True)
+        forecast = np.mean(forecasts, axis=0)  # (n_lanes, n_rows, n_sensors), each of the row after
+        expected = levels[:, :1] if expected is None else expected
+        errors = levels - np.concatenate([expected, forecast[:, :-1]], axis=1)
+        return errors, (past, states, forecast[:, -1:].copy())
+
+    def _forecast(
+        self, member: Any, target: str, inputs: np.ndarray, levels: np.ndarray, state: Any
+    ) -> tuple[np.ndarray, Any]:
+        forecast, state = member.predict_steps(inputs, state)
+        next_row = np.array(forecast[..., 0, :], dtype=np.float64)
+        next_row[..., self.view.still] = 0.0  # the level at which they stood, or no change
+        return (next_row + levels if target == "change" else next_row), state
+
+    def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
+        parts: dict[str, Any] = {}
+        for suffix, (inputs, levels, log) in (("", seen), ("_val", watched)):
+            parts[f"X{suffix}"], parts[f"starts{suffix}"] = inputs, log.starts
+            parts[f"sample_weight{suffix}"] = log.weight
+            parts[f"Y{suffix}"] = levels if target == "level" else changes(levels, log.starts)
+        return member.fit_steps(**parts, burn_in=self.window_size, stride=self.stride)
+
+
+class WindowForecasts(WindowModels):
+    """Regressors that forecast a row from the window before it."""
+
+    looks_ahead = True
+
+    def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
+        windows, wanted = self._lesson(target, *seen)
+        if has_tags(member):
+            tell_channels(member, windows)
+        if stops_early(member):
+            windows_val, wanted_val = self._lesson(target, *watched)
+            return member.fit(windows, wanted, X_val=windows_val, y_val=wanted_val)
+        inputs = as_input(member, windows)
+        try:
+            return member.fit(inputs, wanted)
+        except ValueError as error:
+            if ONE_TARGET not in str(error):
+                raise
+            return MultiOutputRegressor(member).fit(inputs, wanted)
+
+    def _lesson(self, target: str, inputs: np.ndarray, levels: np.ndarray, log: Rows) -> tuple[LogWindows, np.ndarray]:
+        """Return windows that a quiet row follows, and what is to be forecast of it, flat for one sensor."""
+        windows = self._cut(inputs, log, stride=self.stride)
+        last = np.append(log.starts[1:], len(levels)) - 1
+        followed = ~np.isin(windows.ends, last) & (log.weight[np.minimum(windows.ends + 1, len(levels) - 1)] > 0)
+        windows = windows.take(np.flatnonzero(followed))
+        windows = some(windows)
+        rows = windows.ends + 1
+        wanted = levels[rows] - levels[windows.ends] if target == "change" else levels[rows]
+        return windows, wanted.ravel() if wanted.shape[1] == 1 else wanted
+
+    def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
+        inputs, levels, log = seen
+        forecast = self._by_block(member.predict, member, self._cut(inputs, log)).reshape(levels.shape)
+        forecast = forecast + levels if target == "change" else forecast
+        before = np.arange(len(levels)) - 1
+        before[log.starts] = log.starts  # before the first row of a stretch there are copies of it
+        return levels - forecast[before]
+
+
+class Reconstructions(WindowModels):
+    """Autoencoders, whose error is that of the last row of each window."""
+
+    def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
+        inputs, levels, log = seen
+        missed = getattr(member, "last_step_errors", lambda block: block[:, -1] - member.reconstruct(block)[:, -1])
+        errors = self._by_block(missed, member, self._cut(inputs, log))[:, : levels.shape[1]]
+        errors = errors + self.view.clipped_off(inputs, levels)
+        errors[:, self.view.still] = levels[:, self.view.still]
+        return errors
+
+
+class Projections(WindowModels):
+    """Transformers that lead back, such as PCA, whose error is that of the last row of each window."""
+
+    def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
+        inputs, levels, log = seen
+
+        def missed(block: np.ndarray) -> np.ndarray:
+            back = np.asarray(member.inverse_transform(member.transform(block)))
+            return (block - back).reshape(len(block), -1, inputs.shape[1])[:, -1, : levels.shape[1]]
+
+        return self._by_block(missed, member, self._cut(inputs, log)) + self.view.clipped_off(inputs, levels)
+
+
+class Scores(WindowModels):
+    """Outlier detectors that only score windows; high is abnormal."""
+
+    gives_errors = False
+
+    def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
+        score = self._by_block(abnormality(member), member, self._cut(seen[0], seen[2]))
+        return score.reshape(-1, 1).astype(np.float64)
+
+
+def choose_kind(estimator: Any) -> type[RowModels]:
+    """Return the kind of an estimator, by what it offers."""
+    if hasattr(estimator, "fit_steps") and hasattr(estimator, "predict_steps"):
+        causal = not getattr(estimator, "bidirectional", False) and getattr(estimator, "pooling", "last") == "last"
+        return StepForecasts if causal else WindowForecasts
+    if hasattr(estimator, "reconstruct"):
+        return Reconstructions
+    if has_tags(estimator) and is_regressor(estimator):
+        return WindowForecasts
+    if hasattr(estimator, "inverse_transform"):
+        return Projections
+    scores = hasattr(estimator, "score_samples") or hasattr(estimator, "decision_function")
+    if scores and not (has_tags(estimator) and is_classifier(estimator)):
+        return Scores
+    raise ValueError(
+        f"{type(estimator).__name__} neither forecasts nor reconstructs nor scores. Pass LSTMForecaster, "
+        "LSTMAutoencoder, a regressor, a transformer with inverse_transform, or an outlier detector with score_samples "
+        "(LocalOutlierFactor has it with novelty=True)."
+    )
+
+
+def has_tags(estimator: Any) -> bool:
+    """Return whether an estimator tells scikit-learn what it is, which PyOD's do not."""
+    return hasattr(estimator, "__sklearn_tags__")
+
+
+def as_it_is(member: Any) -> bool:
+    """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
+    return has_tags(member) and takes_windows(member)
+
+
+def as_input(member: Any, windows: LogWindows) -> Any:
+    """Return windows in the form that a member takes."""
+    return windows if as_it_is(member) else flatten(windows[:])
+
+
+def stops_early(member: Any) -> bool:
+    """Return whether a network of windows is to stop by the loss on windows held out."""
+    return as_it_is(member) and getattr(member, "early_stopping", False) is True
+
+
+def some(windows: LogWindows) -> LogWindows:
+    """Refuse to learn from nothing."""
+    if len(windows):
+        return windows
+    raise ValueError(
+        "No window is left to learn from: none ends at a quiet row, or of a regressor, none before one. Lower stride, "
+        "raise max_gap, or pass longer quiet stretches."
+    )
+
+
+def abnormality(detector: Any) -> Callable[[Any], np.ndarray]:
+    """Return a function of samples that is high where they are abnormal, whatever the detector's own sign.
+
+    scikit-learn's `score_samples` and `decision_function` are high for normal samples; PyOD's `decision_function`,
+    whose detectors keep `decision_scores_`, is high for abnormal ones.
+    """
+    if hasattr(detector, "anomaly_score"):
+        return detector.anomaly_score
+    last = detector[-1] if isinstance(detector, Pipeline) else detector
+    if hasattr(last, "decision_scores_"):
+        return detector.decision_function
+    if hasattr(detector, "score_samples"):
+        return lambda X: -detector.score_samples(X)
+    return lambda X: -detector.decision_function(X)
+
+
+def changes(levels: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return by how much each row differs from the row before in its stretch, 0 for the first."""
+    moved = np.diff(levels, axis=0, prepend=levels[:1])
+    moved[starts] = 0.0
+    return moved

@@ -1,0 +1,180 @@
+"""A model beside simple baselines, all on rows held out from training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from ..alarms.labelled import choose_threshold
+from ..detectors.anomaly_detector import AnomalyDetector
+from ..logs.events import is_event
+from ..logs.index import read_index
+from ..logs.splitters import RunKFold, RunTimeSplit
+from ..metrics.row_scores import detection_report
+
+MEASURES = ["average_precision", "mcc", "f1", "recall", "precision"]
+
+
+def choose_splitter(X: Any, y: Any, n_splits: int) -> RunKFold | RunTimeSplit:
+    """Return folds of whole runs where enough of them have events, else as many in time as hold events."""
+    if n_splits < 2:
+        raise ValueError(f"n_splits={n_splits} leaves no other fold to take a threshold from. Take at least 2.")
+    runs = read_index(X).runs
+    n_with_events = len(np.unique(runs[is_event(y)]))
+    if n_with_events >= 2:
+        return RunKFold(min(n_splits, n_with_events))
+    for fewer in range(n_splits, 2, -1):
+        if _can_split(RunTimeSplit(fewer), X, y):
+            return RunTimeSplit(fewer)
+    return RunTimeSplit(2)
+
+
+def _can_split(splitter: RunTimeSplit, X: Any, y: Any) -> bool:
+    """Return whether each fold has events to train and to test on."""
+    try:
+        return bool(list(splitter.split(X, y)))
+    except ValueError:
+        return False
+
+
+def held_out_scores(
+    model: Any, X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any] = lambda: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the score of each row from a model that has not seen its fold, and the number of that fold.
+
+    Rows that no fold tests get NaN and -1. `on_fold` is called after each fold.
+    """
+    (scores,), fold_of_row = _held_out_scores(model, [{}], X, y, splitter, on_fold)
+    return scores, fold_of_row
+
+
+def _held_out_scores(
+    model: Any, settings: list[dict[str, Any]], X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores (n_settings, n_rows) of one fit a fold, under parameters that count when it scores.
+
+    Libraries are held to one thread: the OpenMP threads of boosted trees wait for each other by spinning, twenty times
+    slower beside a busy neighbour.
+    """
+    scores = np.full((len(settings), len(X)), np.nan)
+    fold_of_row = np.full(len(X), -1)
+    for fold, (train, test) in enumerate(splitter.split(X, y)):
+        with threadpool_limits(1):
+            fitted = clone(model).fit(X.iloc[train], y.iloc[train])
+            for own, parameters in zip(scores, settings, strict=True):
+                own[test] = fitted.set_params(**parameters).predict_proba(X.iloc[test])[:, 1]
+        fold_of_row[test] = fold
+        on_fold()
+    return scores, fold_of_row
+
+
+def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.ndarray) -> np.ndarray:
+    """Return a threshold for each row, chosen on the held-out rows of the other folds."""
+    thresholds = np.full(len(y), np.nan)
+    for fold in range(fold_of_row.max() + 1):
+        others = (fold_of_row >= 0) & (fold_of_row != fold)
+        thresholds[fold_of_row == fold] = choose_threshold(y[others], scores[others])
+    return thresholds
+
+
+def compare(
+    models: Mapping[str, Any],
+    X: Any,
+    y: Any,
+    splitter: Any,
+    on_fold: Callable[[], Any] = lambda: None,
+    variants: Mapping[str, Mapping[str, dict[str, Any]]] | None = None,
+    kept: dict[str, np.ndarray] | None = None,
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Measure models on held-out rows of the same folds.
+
+    `variants` of a model, by its name and theirs, are parameters that need no new fit: the weights of a blend. They
+    get rows of their own after it, and cost a scoring each. The scores of all rows go into `kept`, by name.
+
+    Returns the table of measures, a row a model, and for each model the threshold that all held-out rows together
+    call for: the one to use on a new log. The measures are taken at thresholds that come from other folds.
+    """
+    labels = np.asarray(y)
+    table, threshold = {}, {}
+    for name, model in models.items():
+        settings = {name: {}, **(variants or {}).get(name, {})}
+        all_scores, fold_of_row = _held_out_scores(model, list(settings.values()), X, y, splitter, on_fold)
+        tested = fold_of_row >= 0
+        for setting, scores in zip(settings, all_scores, strict=True):
+            if kept is not None:
+                kept[setting] = scores
+            own = cross_fitted_thresholds(labels, scores, fold_of_row)
+            table[setting] = detection_report(labels[tested], scores[tested], own[tested])
+            threshold[setting] = choose_threshold(labels[tested], scores[tested])
+    return pd.DataFrame(table).T, threshold
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """Return the measures as text, with the level of random scores as the last row."""
+    shown = table[MEASURES].map(lambda value: "-" if np.isnan(value) else f"{value:.3f}")
+    prevalence = f"{table['prevalence'].iloc[0]:.3f}"
+    shown.loc["random scores (prevalence)"] = [prevalence, "0.000", "-", "-", prevalence]
+    return shown.rename(columns=lambda name: name.replace("_", " ")).to_string()
+
+
+def verdict(table: pd.DataFrame, name: str) -> str:
+    """Say in a sentence whether the model `name` is worth its trouble."""
+    ours = table.loc[name, "average_precision"]
+    others = table["average_precision"].drop(name)
+    beaten = [f"{other} ({value:.3f})" for other, value in others.items() if value < ours]
+    ahead = [f"{other} ({value:.3f})" for other, value in others.items() if value >= ours]
+    said = f"The {name} reaches an average precision of {ours:.3f}"
+    if beaten:
+        said += f", ahead of {' and '.join(beaten)}"
+    if ahead:
+        said += f"{' but' if beaten else ', and'} does not beat {' and '.join(ahead)}"
+    return said + "."
+
+
+def cross_fitted_scores(detector: AnomalyDetector, X: pd.DataFrame, n_folds: int = 5) -> pd.Series:
+    """Return the score of each quiet row by a detector that is fitted to the other folds in time.
+
+    Thresholds from it know all quiet rows, where those from the rows held out in `fit` know the last fifth. On 23 logs
+    of the Numenta Anomaly Benchmark and a budget of a false alarm a week, what came was at most twice the budget on
+    19 by five folds, on 6 by the last fifth; at a day, .3 against 1.2 times in the median. It costs `n_folds` fits.
+
+    Parameters
+    ----------
+    detector : AnomalyDetector
+        Whose parameters are taken; it is left as it is.
+    X : DataFrame of shape (n_rows, n_sensors)
+        The quiet rows; the index says run and time, so that no window crosses from one fold into another.
+    n_folds : int, default=5
+        Parts that each run is cut in.
+
+    Returns
+    -------
+    Series of shape (n_rows,)
+        `anomaly_score` of the rows, for ``detector.set_threshold("auto", score)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from eventlstm.evaluation.held_out import cross_fitted_scores
+    >>> from eventlstm.evaluation.baselines import unlabelled_baselines
+    >>> times = pd.date_range("2026-01-01", periods=2000, freq="h")
+    >>> X = pd.DataFrame(np.random.default_rng(0).normal(size=(2000, 2)), index=times)
+    >>> model = unlabelled_baselines(0)["one-step difference"].fit(X)
+    >>> model.set_threshold("auto", cross_fitted_scores(model, X)).threshold_ > 1
+    True
+    """
+    runs = read_index(X).runs
+    position = np.arange(len(X)) - np.searchsorted(runs, runs)
+    fold = position * n_folds // np.bincount(runs)[runs]
+    score = pd.Series(np.nan, index=X.index)
+    for own in range(n_folds):
+        # a threshold of its own would be fitted, and warned of, for nothing
+        fitted = clone(detector).set_params(threshold=0.0).fit(X[fold != own])
+        score[fold == own] = fitted.anomaly_score(X[fold == own])
+    return score

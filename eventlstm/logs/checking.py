@@ -1,0 +1,236 @@
+"""A log once it is checked: its values, its stretches, and what must be refused or warned of before."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from .._validation import check_sample_weight
+from .index import BLOCK_ROWS, MEDIAN_STEPS, IntArray, RowIndex, cut_stretches, longest_step
+
+
+def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> Any:
+    """Return the values of a log, float64 of shape (n_rows, n_sensors), and `y` as a 1-D array when it is given.
+
+    Missing values and other columns than in `fit` are refused with the name of the column and the remedy.
+    """
+    if isinstance(X, pd.DataFrame):
+        _refuse_text(X)
+        _refuse_missing(X)
+    try:
+        labels = "no_validation" if y is None else y
+        return validate_data(estimator, X, labels, dtype=np.float64, order="C", reset=reset)
+    except ValueError as error:
+        if "feature names should match" not in str(error):
+            raise
+        raise ValueError(f"{error}Pass the columns of fit, in their order: X[model.feature_names_in_].") from None
+
+
+def _refuse_text(X: pd.DataFrame) -> None:
+    """Name the first column that holds no numbers, and what to do about it."""
+    for name, dtype in X.dtypes.items():
+        if not pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
+            raise ValueError(
+                f"Column {name!r} of X is of type {dtype}, but sensors are numbers. If it names the run or the time, "
+                "put it into the index: X.set_index(['machine', 'time']); else encode or drop it."
+            )
+
+
+def _refuse_missing(X: pd.DataFrame) -> None:
+    """Name the first column that holds a missing or infinite value, and what to do about it."""
+    infinite = X.select_dtypes("number").isin([np.inf, -np.inf]).reindex(columns=X.columns, fill_value=False)
+    for kind, bad in (("NaN", X.isna().to_numpy()), ("infinity", infinite.to_numpy())):
+        if bad.any():
+            column = int(bad.any(axis=0).argmax())
+            row = int(bad[:, column].argmax())
+            raise ValueError(
+                f"X contains {kind}: {int(bad.sum())} such values, the first in column {X.columns[column]!r} at row "
+                f"{row} ({X.index[row]}). Drop these rows, or put NaN there and fill it with a step before the model, "
+                "such as ForwardFill() in a pipeline."
+            )
+
+
+# Share of rows with a short history from which on a log is called torn.
+TORN_ROWS = 0.5
+# Shares of rows with a lost neighbour between which a log looks shuffled: fewer are the way of sensors, and more, up to
+# the half that KFold(2, shuffle=True) loses, that of logs without a regular step.
+TORN_BREAKS = (0.04, 0.6)
+# The step of the log when nothing is lost is its lower quartile, so that it shows with half of the rows lost.
+USUAL_STEP = 0.25
+# A log has a regular step when most of its steps are whole multiples of it, up to the jitter of its clock.
+REGULAR_SHARE, REGULAR_JITTER = 0.9, 0.2
+LOST_INDEX = "X has lost the index that says run and time:"
+KEEP_INDEX = (
+    "In a pipeline, call pipeline.set_output(transform='pandas'), so that the steps before the model keep the index."
+)
+
+
+def check_labelled_log(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values and the labels of a log to fit on, which `estimator` learns the columns of."""
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None. Pass a label per row."
+        )
+    values, labels = check_log_values(estimator, X, y, reset=True)
+    check_classification_targets(labels)
+    refuse_other_index(X, y)
+    return values, labels
+
+
+def check_row_weight(X: Any, values: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+    """Return the weights of the rows of a log, None where none came."""
+    if sample_weight is None:
+        return None
+    refuse_other_index(X, sample_weight)
+    weight: np.ndarray = check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+    return weight
+
+
+def refuse_one_class(labels: np.ndarray, weight: np.ndarray | None) -> None:
+    """Refuse labels of which a single class has weight."""
+    if len(np.unique(labels if weight is None else labels[weight > 0])) < 2:
+        raise ValueError(
+            f"The labels hold one class only ({labels[0]!r}); rows with and without an event are wanted. Label an "
+            "event, or take folds that hold one: RunKFold."
+        )
+
+
+def learn_index(estimator: Any, X: Any, index: RowIndex) -> None:
+    """Let an estimator learn the gap, the clock and the levels of the index of a log to fit on."""
+    estimator.max_gap_, estimator.has_dates_ = longest_step(index, estimator.max_gap), index.is_datetime
+    estimator.index_names_ = list(X.index.names) if says_time(X) else None
+
+
+def cut_as_learnt(estimator: Any, index: RowIndex) -> IntArray:
+    """Return the first row of each stretch of a log, in `fit` and after it.
+
+    The gap is that of the fit: what else a log holds must not change the scores of its runs.
+    """
+    same_clock = index.is_datetime == estimator.has_dates_
+    return cut_stretches(index, estimator.max_gap_ if same_clock else longest_step(index, estimator.max_gap))
+
+
+def says_time(X: Any) -> bool:
+    """Return whether the index of `X` is one that was made on purpose: times, or runs and times."""
+    index = getattr(X, "index", None)
+    return isinstance(index, (pd.MultiIndex, pd.DatetimeIndex, pd.TimedeltaIndex))
+
+
+def refuse_other_index(X: Any, y: Any) -> None:
+    """scikit-learn never aligns: refuse labels that are not those of the rows beside them."""
+    if says_time(y) and not says_time(X):
+        raise ValueError(f"{LOST_INDEX} y has the levels {list(y.index.names)}. {KEEP_INDEX}")
+    if not isinstance(y, pd.Series | pd.DataFrame) or not isinstance(X, pd.DataFrame) or X.index.equals(y.index):
+        return
+    if X.index.nlevels == y.index.nlevels and len(X.index.symmetric_difference(y.index)) == 0:
+        raise ValueError("y is in another order than X. Align it: y = y.loc[X.index].")
+    raise ValueError(
+        "y has other rows than X: their indexes differ. Take the labels of X: y = y.loc[X.index], or "
+        "y.set_axis(X.index) where they stand row by row beside it."
+    )
+
+
+def refuse_lost_index(X: Any, names: list[Any] | None) -> None:
+    """Refuse a log without run and time when `fit` saw them as index levels of these names."""
+    if names is not None and not says_time(X):
+        raise ValueError(f"{LOST_INDEX} fit saw the levels {names}. {KEEP_INDEX}")
+
+
+def find_categorical(X: Any, wanted: Any) -> tuple[int, ...]:
+    """Return the positions of the sensors that `categorical_channels` names, refusing text in them.
+
+    Raises
+    ------
+    ValueError
+        If a name or position is not one of `X`, comes twice, or the column holds no numbers.
+    """
+    if wanted is None:
+        return ()
+    names = list(getattr(X, "columns", ()))
+    values = X if names else np.asarray(X)
+    if values.ndim != 2:
+        return ()  # it is refused for that elsewhere
+    found = [_position(channel, names, values.shape[1]) for channel in wanted]
+    positions = tuple(position for position in found if position is not None)
+    if len(set(positions)) < len(found):
+        raise ValueError(
+            f"categorical_channels={list(wanted)!r} must be names or positions of sensors, each once. "
+            f"X has {values.shape[1]} sensors{f': {names}' * bool(names)}."
+        )
+    for position in positions:
+        _refuse_text_codes(values, position)
+    return positions
+
+
+def _position(channel: Any, names: list[Any], n_sensors: int) -> int | None:
+    if isinstance(channel, str):
+        return names.index(channel) if names.count(channel) == 1 else None
+    known = isinstance(channel, int | np.integer) and not isinstance(channel, bool) and 0 <= channel < n_sensors
+    return int(channel) if known else None
+
+
+def _refuse_text_codes(X: Any, position: int) -> None:
+    column = pd.DataFrame(X).iloc[:, position].infer_objects()
+    if not pd.api.types.is_numeric_dtype(column):
+        raise ValueError(
+            f"Column {column.name!r} of X, named in categorical_channels, is of type {column.dtype}, but codes are "
+            "numbers. Encode it by a step before the model that keeps the names and the index: "
+            "make_column_transformer((OrdinalEncoder(handle_unknown='use_encoded_value', unknown_value=-1), "
+            f"[{column.name!r}]), remainder='passthrough', verbose_feature_names_out=False)"
+            ".set_output(transform='pandas')."
+        )
+
+
+def warn_if_torn(index: RowIndex, starts: np.ndarray, window_size: int) -> None:
+    """Warn when most rows have not the history that `window_size` says they need."""
+    torn = _torn(index, starts, window_size)
+    if torn > TORN_ROWS:
+        warnings.warn(
+            f"{torn:.0%} of the rows have fewer than window_size={window_size} unbroken rows of history. If a "
+            "splitter has torn the log, use RunKFold, which keeps runs whole, or RunTimeSplit; if the runs are this "
+            "short, lower window_size.",
+            stacklevel=4,
+        )
+
+
+def _torn(index: RowIndex, starts: np.ndarray, window_size: int) -> float:
+    """Return the share of rows whose last `window_size` rows are broken.
+
+    Stretches break them and, in a log that is regular but for them, lost neighbours; a few lost rows are the way of
+    sensors, but many betray a splitter that shuffles.
+    """
+    lost = _lost_neighbours(index)
+    broken = lost if TORN_BREAKS[0] < lost.mean() < TORN_BREAKS[1] else np.zeros(len(lost), dtype=bool)
+    broken[starts] = True
+    lengths = np.diff(np.flatnonzero(broken), append=len(broken))
+    return float(np.minimum(lengths, window_size - 1).sum() / len(broken))
+
+
+def _lost_neighbours(index: RowIndex) -> np.ndarray:
+    """Return whether the row before each row of its run is lost; without a regular step none is known to be."""
+    lost = np.zeros(len(index.runs), dtype=bool)
+    regular = _regular_step(index)
+    if regular is None:
+        return lost
+    for begin in range(0, len(lost) - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
+        times, runs = (part[begin : begin + BLOCK_ROWS + 1] for part in (index.times, index.runs))
+        n_steps = np.rint(np.diff(times) / regular)
+        lost[begin + 1 : begin + len(times)] = (n_steps > 1) & (runs[1:] == runs[:-1])
+    return lost
+
+
+def _regular_step(index: RowIndex) -> float | None:
+    """Return the step of a log whose rows are, but for lost ones, equally far apart."""
+    every = 1 + len(index.times) // MEDIAN_STEPS
+    same_run = index.runs[1::every] == index.runs[:-1:every]
+    steps = (index.times[1::every] - index.times[:-1:every])[same_run]
+    if not len(steps):
+        return None
+    usual = np.quantile(steps, USUAL_STEP, method="lower")
+    n_steps = steps / usual
+    return usual if np.mean(np.abs(n_steps - np.rint(n_steps)) < REGULAR_JITTER) > REGULAR_SHARE else None

@@ -1,0 +1,106 @@
+"""The members of an ensemble: made from a template, told of their input, run side by side, and heard as one."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import get_tags
+
+from ..logs.input_scaler import InputScaler
+from ..logs.log_windows import LogWindows
+from .base import SEEDS
+
+# No member may hold a class for less likely than this: a forest's exact zero would silence all others.
+SUREST = 1e-6
+
+
+def make_members(template: Any, n_members: int, rng: np.random.RandomState | None, verbose: int) -> list[Any]:
+    """Clone an estimator, and hand a file of its own to each `checkpoint` and a seed to each `random_state` in them.
+
+    Without `rng` the seeds stay as they are.
+    """
+    members = [clone(template) for _ in range(n_members)]
+    for k, member in enumerate(members):
+        names = member.get_params()
+        member.set_params(**{name: f"{path}.{k}" for name, path in checkpoints_of(member).items()})
+        if rng is not None:
+            seeds = [name for name in sorted(names) if name.split("__")[-1] == "random_state"]
+            member.set_params(**{name: int(rng.randint(SEEDS)) for name in seeds})
+        if verbose and "verbose" in names:
+            member.set_params(verbose=verbose)
+    return members
+
+
+def refuse_unseeded_checkpoints(template: Any, owner: Any) -> None:
+    """Refuse checkpoints of members whose `owner` draws other members each time."""
+    if checkpoints_of(template) and not isinstance(owner.random_state, Integral):
+        raise ValueError(
+            f"A checkpoint can only be gone on from by the same training, but {type(owner).__name__}'s "
+            f"random_state={owner.random_state!r} draws other members each time. Set it to an int."
+        )
+
+
+def checkpoints_of(estimator: Any) -> dict[str, Any]:
+    """Return the checkpoints in an estimator, by the names of the parameters that hold them."""
+    parameters = estimator.get_params().items()
+    return {name: path for name, path in parameters if name.split("__")[-1] == "checkpoint" and path is not None}
+
+
+def pool(proba: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return the members' opinion, (..., n_classes), of their probabilities (n_members, ..., n_classes).
+
+    `weights` are (n_members,), None for the same of all.
+    The mean is taken of log-odds (of log-probabilities, where classes are more than two): one member's overconfidence
+    on a machine it does not know then outvotes the others less than in a mean of probabilities.
+    """
+    if len(proba) == 1:
+        return proba[0]
+    mean = np.average(np.log(np.maximum(proba, SUREST)), axis=0, weights=weights)
+    odds = np.exp(mean - mean.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
+
+
+def takes_windows(member: Any) -> bool:
+    """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
+    return get_tags(member).input_tags.three_d_array
+
+
+def as_input(member: Any, windows: LogWindows) -> Any:
+    """Return windows in the form that a member takes."""
+    return windows if takes_windows(member) else flatten(windows[:])
+
+
+def flatten(windows: np.ndarray) -> np.ndarray:
+    """Return windows in the form that any classifier of scikit-learn takes."""
+    return windows.reshape(len(windows), -1)  # (n_windows, n_timesteps * n_channels)
+
+
+def tell_channels(member: Any, windows: LogWindows) -> None:
+    """Tell a network inside a pipeline or the like how many channels its flattened windows have."""
+    if takes_windows(member):
+        return
+    parameters = member.get_params()
+    inside = [name for name in parameters if name.endswith("__n_channels")]
+    member.set_params(**dict.fromkeys(inside, windows.shape[2]))
+    if any(parameters[name.replace("__n_channels", "__early_stopping")] for name in inside):
+        raise ValueError(
+            f"early_stopping of a network inside {type(member).__name__} would hold out windows that overlap those "
+            "trained on. Set it to False, or pass the network itself."
+        )
+
+
+def tell_codes(member: Any, scaler: InputScaler | None, codes: tuple[int, ...]) -> None:
+    """Tell a member which of its channels hold codes, where the sensors `codes` of the log do."""
+    if not codes:
+        return
+    if "categorical_channels" in member.get_params(deep=False):
+        member.set_params(categorical_channels=list(codes if scaler is None else scaler.code_channels))
+    elif scaler is not None:
+        raise ValueError(
+            f"{type(member).__name__} has no parameter categorical_channels, so that it would take codes for "
+            "measurements. Use LSTMClassifier; or set inputs=None, which hands it the codes as they are, as trees like "
+            "them; or put OneHotEncoder() before the model and leave categorical_channels out."
+        )
