@@ -91,6 +91,11 @@ def test_every_package_is_on_the_line_and_every_name_on_the_line_is_a_package():
     assert {module.split(".")[0] for module in SOURCES} - ADDRESSES == set(LINE)
 
 
+def test_the_tests_mirror_the_packages():
+    folders = {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}
+    assert folders - {"pipelines"} == set(LINE) - {"_validation"}
+
+
 @pytest.mark.parametrize("package", DOORS)
 def test_a_door_opens_only_to_its_own_rooms(package):
     expect_none(door_faults(package, DOORS[package]))

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_archives import FOLDER, answers, processor
 
 import eventlstm as el
+
+from .make_archives import FOLDER, answers, processor
 
 SAID = dict(np.load(FOLDER / "answers.npz"))
 PROCESSOR = str(SAID.pop("processor"))

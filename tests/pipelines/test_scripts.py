@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-PIPELINES = Path(__file__).parents[1] / "pipelines"
+PIPELINES = Path(__file__).parents[2] / "pipelines"
 
 
 def load_script(name):

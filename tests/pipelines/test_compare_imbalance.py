@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score
 
 import eventlstm as el
 
-PIPELINES = Path(__file__).parents[1] / "pipelines"
+PIPELINES = Path(__file__).parents[2] / "pipelines"
 
 
 @pytest.fixture(scope="module")

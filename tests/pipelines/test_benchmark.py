@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "pipelines" / "benchmark.py"
+SCRIPT = Path(__file__).parents[2] / "pipelines" / "benchmark.py"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from chromium import Chromium, find_chromium
 
 import eventlstm as el
 from eventlstm import metrics
@@ -15,9 +14,11 @@ from eventlstm.alarms.alarm_policy import AlarmPolicy
 from eventlstm.evaluation.page import log_for_page, read_page, to_json
 from eventlstm.evaluation.threshold_slider import Alarmed, Cuts, flag_rows
 
+from .chromium import Chromium, find_chromium
+
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on the path, nor named by CHROMIUM")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "artefacts"  # which git ignores
 POLICIES = {
     "the default": AlarmPolicy(),

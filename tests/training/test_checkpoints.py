@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,12 +103,12 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(settings, step, tmp_pa
 
 def test_a_process_that_is_killed_leaves_a_file_to_go_on_from(tmp_path):
     program = (
-        "import os, signal, sys; sys.path.insert(0, sys.argv[1]); import test_checkpoints as t\n"
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1]); from tests.training import test_checkpoints as t\n"
         "t.trainer(sys.argv[2], t.killing(45, lambda: os.kill(os.getpid(), signal.SIGKILL))).fit_loop()"
     )
     path = tmp_path / "fit"
     run = subprocess.run(
-        [sys.executable, "-c", program, os.path.dirname(__file__), str(path)],
+        [sys.executable, "-c", program, str(Path(__file__).parents[2]), str(path)],
         capture_output=True,
         text=True,
         check=False,

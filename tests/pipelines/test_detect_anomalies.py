@@ -17,7 +17,7 @@ from eventlstm.metrics.alarm_summary import draw_alarms, report_alarms, report_r
 from eventlstm.metrics.intervals import paired_difference
 from eventlstm.metrics.matching import read_match
 
-PIPELINES = Path(__file__).parents[1] / "pipelines"
+PIPELINES = Path(__file__).parents[2] / "pipelines"
 DATA = PIPELINES.parents[1] / "shared" / "data"
 
 
