@@ -16,7 +16,8 @@ from sklearn.base import BaseEstimator
 
 from .._validation import Interval, validate_parameters
 from ..logs.events import check_score, find_events, list_events, row_labels
-from ..logs.index import IntArray, RowIndex, read_index
+from ..logs.index import RowIndex, read_index
+from ..logs.shared import IntArray
 from .machine import ROWS, AlarmMachine, Rules, Span, cut_at_gaps, read_span, read_time
 
 # The sensors that an alarm names, and the share of its rows, from its start, that they are judged by: the published

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from .._validation import Interval
+from ..logs.shared import FloatArray, IntArray
 from .score_threshold import ScoreThreshold, read_quiet
-from .tails import FloatArray, IntArray
 
 # Candidates, in deviations above the mean, and what they may cut off at most: as in the authors' code.
 DEVIATIONS = np.arange(2.5, 12.5, 0.5)

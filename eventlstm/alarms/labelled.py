@@ -8,13 +8,13 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import confusion_matrix_at_thresholds
 from sklearn.utils import check_consistent_length
 
 from .._validation import Interval, StrOptions
-from ..logs.index import AUTO_GAP_STEPS, IntArray, cut_stretches, longest_step, read_index
+from ..logs.index import AUTO_GAP_STEPS, cut_stretches, longest_step, read_index
+from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray
 from .score_threshold import ScoreThreshold, read_labels, read_values
 
 MAX_CANDIDATES = 200  # thresholds at which a measure of one's own is taken
@@ -130,11 +130,6 @@ def _thin(thresholds: FloatArray) -> FloatArray:
     """Return at most MAX_CANDIDATES of the thresholds, evenly spread."""
     spread = np.linspace(0, len(thresholds) - 1, min(len(thresholds), MAX_CANDIDATES))
     return thresholds[np.unique(spread.round().astype(int))]
-
-
-FloatArray = npt.NDArray[np.float64]
-
-DAY = 86_400 * 10**9  # nanoseconds
 
 
 def choose_threshold(
@@ -309,7 +304,7 @@ class _Alarms:
         ends = np.append(self._starts()[1:], len(steps)) - 1
         steps[ends] = np.inf
         steps[steps > longest] = longest / AUTO_GAP_STEPS
-        return self._false() / (steps[~self.event].sum() / DAY)
+        return self._false() / (steps[~self.event].sum() / NANOSECONDS_A_DAY)
 
     def _starts(self) -> IntArray:
         return cut_stretches(self.rows, np.inf)

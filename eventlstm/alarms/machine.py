@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..logs.index import TIME_ROUNDINGS, IntArray, RowIndex, is_number
+from ..logs.index import TIME_ROUNDINGS, RowIndex, is_number
+from ..logs.shared import IntArray
 
 ROWS, TIME = 0, 1  # the unit of a span, and the place of that unit in a moment (rows seen, time)
 

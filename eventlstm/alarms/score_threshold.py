@@ -18,11 +18,10 @@ from sklearn.utils import check_consistent_length
 
 from .._validation import Interval, check_is_fitted, fit_context
 from ..logs.index import RowIndex, cut_stretches, longest_step, read_index
-from .tails import FloatArray, IntArray
+from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray
 
 RATE = Interval(Real, 0, 1, closed="neither")
 TAIL_LEVEL = 0.98  # that of Siffer et al., 2017
-NANOSECONDS_A_DAY = 86_400 * 10**9
 MIN_ROWS = 2
 # Independent exceedances that held-out rows are expected to show at the threshold. With two, eight thresholds in ten
 # let through from .3 to 3 times what was asked; with half of one, up to 7 times (skewed scores of AR(.9) and AR(.95),

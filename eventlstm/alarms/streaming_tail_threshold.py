@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._validation import Interval, check_is_fitted
+from ..logs.shared import FloatArray
 from .score_threshold import (
     RATE,
     TAIL_LEVEL,
@@ -21,7 +22,7 @@ from .score_threshold import (
     read_values,
     refuse_rate_below_level,
 )
-from .tails import FloatArray, Tail, fit_excesses, independent_rows
+from .tails import Tail, fit_excesses, independent_rows
 
 
 class StreamingTailThreshold(ScoreThreshold):

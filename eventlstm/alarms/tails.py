@@ -17,28 +17,10 @@ from scipy.signal import fftconvolve
 from scipy.special import boxcox
 from scipy.stats import rankdata
 
+from ..logs.shared import FloatArray, IntArray
+
 # Relative differences that mean nothing: between sums of weights, and between scores of one window in other company.
 SUM_ROUNDING, SCORE_ROUNDING = 1e-9, 1e-6
-
-
-def find_offset(score: np.ndarray, weight: np.ndarray, share: float) -> float:
-    """Return where normal scores begin: below lies the largest part of the weight that is no more than `share` of it.
-
-    The place is midway between the lowest normal score and the next below, so that no rounding takes a window from one
-    side to the other, and a weight counts as so many copies.
-    """
-    score, weight = score[weight > 0], weight[weight > 0]
-    order = np.argsort(score, kind="stable")
-    ordered, so_far = score[order], np.cumsum(weight[order])
-    border = ordered[np.searchsorted(so_far, share * so_far[-1] * (1 + SUM_ROUNDING), side="right")]
-    just_below = border - SCORE_ROUNDING * abs(border)
-    lower = ordered[ordered < just_below]
-    return float((border + lower[-1]) / 2 if len(lower) else just_below)
-
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
-
 # Beyond these a likelihood of few excesses runs off: the variance is infinite above .5, estimates irregular below -.5.
 SHAPES = (-0.5, 0.5)
 # Fewer excesses do not tell a shape: that of an exponential tail, zero, errs less.
@@ -204,3 +186,18 @@ def _highest_before(stretch: FloatArray, n_rows: int) -> FloatArray:
     """Return the highest of the `n_rows` rows before each, which is minus infinity for the first."""
     before: FloatArray = pd.Series(stretch).shift(1).rolling(n_rows, min_periods=1).max().to_numpy()
     return np.where(np.isnan(before), -np.inf, before)
+
+
+def find_offset(score: np.ndarray, weight: np.ndarray, share: float) -> float:
+    """Return where normal scores begin: below lies the largest part of the weight that is no more than `share` of it.
+
+    The place is midway between the lowest normal score and the next below, so that no rounding takes a window from one
+    side to the other, and a weight counts as so many copies.
+    """
+    score, weight = score[weight > 0], weight[weight > 0]
+    order = np.argsort(score, kind="stable")
+    ordered, so_far = score[order], np.cumsum(weight[order])
+    border = ordered[np.searchsorted(so_far, share * so_far[-1] * (1 + SUM_ROUNDING), side="right")]
+    just_below = border - SCORE_ROUNDING * abs(border)
+    lower = ordered[ordered < just_below]
+    return float((border + lower[-1]) / 2 if len(lower) else just_below)

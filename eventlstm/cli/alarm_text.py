@@ -16,10 +16,10 @@ from ..alarms.unlabelled import make_rule
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..evaluation.sensors import policy_of
 from ..logs.index import read_index
+from ..logs.shared import NANOSECONDS_A_DAY
 from ..metrics.alarm_summary import AlarmReport, report_alarms, report_random_alarms
 from ..metrics.measured_rows import read_rows
 
-DAY = pd.Timedelta("1D").value
 # How far what comes may be off what was asked, with so many independent alarms to judge by: see AutoThreshold.
 SPREAD = 1.5
 # Alarms on new rows, as a multiple of the budget, from which on the log is called changed.
@@ -46,7 +46,7 @@ def score_and_flag(model: Any, X: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 def observed_days(index: pd.Index) -> float:
     """Return how many days rows were observed, those of all machines together; NaN where times are numbers."""
     rows = read_rows(pd.Series(0, index=index))
-    return float(rows.observed_time().sum() / DAY) if rows.rows.is_datetime else math.nan
+    return float(rows.observed_time().sum() / NANOSECONDS_A_DAY) if rows.rows.is_datetime else math.nan
 
 
 def say_days(index: pd.Index) -> str:

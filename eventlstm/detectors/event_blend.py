@@ -29,8 +29,8 @@ from ..logs.checking import (
     says_time,
 )
 from ..logs.index import read_index
-from ..recurrent.base import SEEDS
-from ..recurrent.members import make_members, pool
+from ..logs.shared import LARGEST_SEED
+from ..recurrent.members import make_members, mean_log_odds
 from ..training.crew import side_by_side
 from .event_classifier import EventClassifier
 
@@ -260,7 +260,7 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         weights = self._weigh(self.names_)
         asked = np.flatnonzero(weights)
         parts, names = ([members[k] for k in asked] for members in (self.estimators_, self.names_))
-        return pool(np.stack(side_by_side(_score_part, self.n_jobs, parts, names, repeat(X))), weights[asked])
+        return mean_log_odds(np.stack(side_by_side(_score_part, self.n_jobs, parts, names, repeat(X))), weights[asked])
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class at every row.
@@ -293,7 +293,7 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         self._check_parts(listed)
         draw = None if self.random_state is None else check_random_state(self.random_state)
         # A part has a generator of its own: how many seeds others take does not change those it gets.
-        rngs = [None if draw is None else np.random.RandomState(draw.randint(SEEDS)) for _ in listed]
+        rngs = [None if draw is None else np.random.RandomState(draw.randint(LARGEST_SEED)) for _ in listed]
         kept = [(name, part, rng) for (name, part), rng in zip(listed, rngs, strict=True) if not _is_dropped(part)]
         parts = [make_members(part, 1, rng, self.verbose)[0] for _, part, rng in kept]
         return [name for name, _, _ in kept], parts

@@ -34,7 +34,13 @@ from ..logs.input_scaler import InputScaler
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
 from ..recurrent.lstm_classifier import LSTMClassifier
-from ..recurrent.members import as_input, make_members, refuse_unseeded_checkpoints, tell_channels, tell_codes
+from ..recurrent.members import (
+    as_input,
+    make_members,
+    refuse_unseeded_checkpoints,
+    set_categorical_channels,
+    set_n_channels,
+)
 from ..training.crew import side_by_side
 from .member_scores import Ensemble
 from .outlier_classifier import OutlierClassifier
@@ -250,7 +256,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         train, held_out = self._hold_out(log, members[0])
         self.scalers_ = [self._fit_scaler(view, train, codes) for view in VIEWS[self.inputs]]
         for member, scaler in zip(members, cycle(self.scalers_), strict=False):
-            tell_codes(member, scaler, codes)
+            set_categorical_channels(member, scaler, codes)
         trained = [train.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
         watched = [held_out and held_out.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
         self.estimators_ = side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
@@ -346,7 +352,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
                 size["sample_weight_val"] = held_out.weight
             return member.fit_steps(train.values, train.labels, train.weight, **size)
         windows, rows = self._cut(train)
-        tell_channels(member, windows)
+        set_n_channels(member, windows)
         arguments = {}
         if train.weight is not None and has_fit_parameter(member, "sample_weight"):
             arguments["sample_weight"] = train.weight[rows]

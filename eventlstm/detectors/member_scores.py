@@ -15,7 +15,7 @@ from ..logs.input_scaler import InputScaler
 from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
-from ..recurrent.members import flatten, pool, takes_windows
+from ..recurrent.members import flatten, mean_log_odds, takes_3d
 from ..training.crew import crew, side_by_side
 
 # Flattened windows handed to a classifier of 2-D samples at a time.
@@ -52,13 +52,13 @@ class Ensemble(NamedTuple):
         views = [self._view(scaler, lanes, past) for scaler, past in zip(self.scalers, pasts, strict=False)]
         channels, pasts = zip(*views, strict=True)
         proba, states = zip(*call(self._score_steps, self.members, cycle(channels), states), strict=True)
-        return pool(np.stack(proba)), (pasts, states)
+        return mean_log_odds(np.stack(proba)), (pasts, states)
 
     def score_windows(self, log: Rows, window_size: int) -> np.ndarray:
         """Return the probabilities at every row from members that judge the window that ends there."""
         seen = [log.seen_by(scaler, self.dtype) for scaler in self.scalers]
         windows = [LogWindows.from_stretches(rows.values, rows.starts, window_size) for rows in seen]
-        return pool(np.stack(side_by_side(self._score_windows, self.n_jobs, self.members, cycle(windows))))
+        return mean_log_odds(np.stack(side_by_side(self._score_windows, self.n_jobs, self.members, cycle(windows))))
 
     def _view(self, scaler: InputScaler | None, lanes: np.ndarray, past: Any) -> tuple[np.ndarray, Any]:
         channels, past = (lanes, None) if scaler is None else scaler.transform_steps(lanes, past)
@@ -69,7 +69,7 @@ class Ensemble(NamedTuple):
         return self._of_all_classes(member, proba), state
 
     def _score_windows(self, member: Any, windows: LogWindows) -> np.ndarray:
-        if takes_windows(member):
+        if takes_3d(member):
             return self._of_all_classes(member, member.predict_proba(windows))
         blocks = (windows[k : k + SCORE_BLOCK] for k in range(0, len(windows), SCORE_BLOCK))
         proba = np.concatenate([member.predict_proba(flatten(block)) for block in blocks])

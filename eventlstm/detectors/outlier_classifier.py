@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 
 from .._validation import HasMethods, check_is_fitted, check_sample_weight, fit_context, validate_data
 from ..logs.log_windows import LogWindows
-from .row_models import abnormality, as_it_is
+from ..recurrent.members import takes_3d
+from .row_models import abnormality
 
 # Quantiles of the quiet scores: the middle, and the border, of which the distance is the unit of scores.
 MIDDLE, BORDER = 0.5, 0.99
@@ -177,7 +178,7 @@ class OutlierClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = as_it_is(self.detector)
+        tags.input_tags.three_d_array = takes_3d(self.detector)
         tags.classifier_tags.multi_class = False
         tags.classifier_tags.poor_score = True  # it never sees what the other class looks like
         return tags

@@ -151,7 +151,7 @@ class RowDetector(OutlierMixin, BaseEstimator):
         starts = np.concatenate(pieces)
         models = self._models(self.estimators_)
         errors = models.errors(log._replace(starts=starts, runs=np.arange(len(starts))), self.n_jobs)
-        place, quiet = places(starts, len(errors)), log.weight > 0
+        place, quiet = steps_in_stretch(starts, len(errors)), log.weight > 0
         squares = np.clip(errors / scorer.scale_, -self.cap, self.cap) ** 2
         larger = np.ones((self.window_size - (not models.looks_ahead), errors.shape[1]))
         for age in range(len(larger)):
@@ -171,7 +171,7 @@ class RowDetector(OutlierMixin, BaseEstimator):
     def _of_errors(self, errors: np.ndarray, starts: np.ndarray) -> np.ndarray:
         if self.scorer_ is None:
             return errors
-        place = places(starts, len(errors))
+        place = steps_in_stretch(starts, len(errors))
         young = place < len(self.cold_)
         errors[young] /= self.cold_[place[young]]
         return self.scorer_.parts(errors)
@@ -234,7 +234,7 @@ def _last_rows(run: np.ndarray, quiet: np.ndarray, share: float) -> np.ndarray:
     return held
 
 
-def places(starts: np.ndarray, n_rows: int) -> np.ndarray:
+def steps_in_stretch(starts: np.ndarray, n_rows: int) -> np.ndarray:
     """Return how many rows of its stretch are before each row."""
     return np.arange(n_rows) - np.repeat(starts, np.diff(np.append(starts, n_rows)))
 

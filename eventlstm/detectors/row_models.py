@@ -20,7 +20,7 @@ from ..logs.input_scaler import InputScaler
 from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
-from ..recurrent.members import flatten, takes_windows, tell_channels
+from ..recurrent.members import as_input, flatten, has_tags, set_n_channels, takes_3d
 from ..training.crew import crew, side_by_side
 
 # Windows handed to a model at a time.
@@ -95,13 +95,13 @@ class WindowModels(RowModels):
 
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
         inputs, _, log = seen
-        windows = some(self._cut_quiet(inputs, log))
+        windows = refuse_empty(self._cut_quiet(inputs, log))
         if has_tags(member):
-            tell_channels(member, windows)
+            set_n_channels(member, windows)
         if not stops_early(member):
             return member.fit(as_input(member, windows))
         inputs, _, log = watched
-        held = some(self._cut_quiet(inputs, log))
+        held = refuse_empty(self._cut_quiet(inputs, log))
         return member.fit(windows, X_val=held)
 
     @abstractmethod
@@ -120,7 +120,7 @@ class WindowModels(RowModels):
     def _by_block(self, function: Callable[[Any], np.ndarray], member: Any, windows: LogWindows) -> np.ndarray:
         """Call a method of a member for all windows, some at a time."""
         blocks = (windows[k : k + BLOCK] for k in range(0, len(windows), BLOCK))
-        whole = as_it_is(member)
+        whole = takes_3d(member)
         return np.concatenate([np.asarray(function(block if whole else flatten(block))) for block in blocks])
 
 
@@ -178,7 +178,7 @@ class WindowForecasts(WindowModels):
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
         windows, wanted = self._lesson(target, *seen)
         if has_tags(member):
-            tell_channels(member, windows)
+            set_n_channels(member, windows)
         if stops_early(member):
             windows_val, wanted_val = self._lesson(target, *watched)
             return member.fit(windows, wanted, X_val=windows_val, y_val=wanted_val)
@@ -196,7 +196,7 @@ class WindowForecasts(WindowModels):
         last = np.append(log.starts[1:], len(levels)) - 1
         followed = ~np.isin(windows.ends, last) & (log.weight[np.minimum(windows.ends + 1, len(levels) - 1)] > 0)
         windows = windows.take(np.flatnonzero(followed))
-        windows = some(windows)
+        windows = refuse_empty(windows)
         rows = windows.ends + 1
         wanted = levels[rows] - levels[windows.ends] if target == "change" else levels[rows]
         return windows, wanted.ravel() if wanted.shape[1] == 1 else wanted
@@ -266,27 +266,12 @@ def choose_kind(estimator: Any) -> type[RowModels]:
     )
 
 
-def has_tags(estimator: Any) -> bool:
-    """Return whether an estimator tells scikit-learn what it is, which PyOD's do not."""
-    return hasattr(estimator, "__sklearn_tags__")
-
-
-def as_it_is(member: Any) -> bool:
-    """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
-    return has_tags(member) and takes_windows(member)
-
-
-def as_input(member: Any, windows: LogWindows) -> Any:
-    """Return windows in the form that a member takes."""
-    return windows if as_it_is(member) else flatten(windows[:])
-
-
 def stops_early(member: Any) -> bool:
     """Return whether a network of windows is to stop by the loss on windows held out."""
-    return as_it_is(member) and getattr(member, "early_stopping", False) is True
+    return takes_3d(member) and getattr(member, "early_stopping", False) is True
 
 
-def some(windows: LogWindows) -> LogWindows:
+def refuse_empty(windows: LogWindows) -> LogWindows:
     """Refuse to learn from nothing."""
     if len(windows):
         return windows

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from .._validation import check_is_fitted
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_classifier import EventClassifier
+from ..logs.shared import LARGEST_SEED, FloatArray
 from ..recurrent.lstm_autoencoder import LSTMAutoencoder
 
 
@@ -37,9 +38,6 @@ def baselines(window_size: int, random_state: int) -> dict[str, EventClassifier]
     return {name: clone(raw).set_params(estimator=classifier) for name, classifier in classifiers.items()}
 
 
-FloatArray = npt.NDArray[np.float64]
-
-HIGHEST_SEED = 2**31 - 1
 RANDOM, ALL_POSITIVE, FOREST = "random scores", "every row flagged", "isolation forest"
 UNTRAINED = (
     "Logistic regression and gradient boosting are not among them: they need rows to train on, which this report was "
@@ -86,7 +84,7 @@ def score_baselines(
 def trivial_baselines(n_rows: int, random_state: Any) -> tuple[dict[str, FloatArray], int]:
     """Return scores that know nothing, and a seed for baselines that are fitted."""
     rng = check_random_state(random_state)
-    return {RANDOM: rng.uniform(size=n_rows), ALL_POSITIVE: np.zeros(n_rows)}, int(rng.randint(HIGHEST_SEED))
+    return {RANDOM: rng.uniform(size=n_rows), ALL_POSITIVE: np.zeros(n_rows)}, int(rng.randint(LARGEST_SEED))
 
 
 def _score_forest(on_log: pd.DataFrame, X: pd.DataFrame, seed: int) -> FloatArray:

@@ -15,6 +15,7 @@ import pandas as pd
 from ..logs.checking import says_time
 from ..logs.events import list_events
 from ..logs.index import cut_stretches, longest_step
+from ..logs.shared import FloatArray
 from .baselines import score_baselines, trivial_baselines
 from .card import card_warnings, make_card, overlap_warning
 from .measures import alarm_points, best_threshold, limits_for_page, measure_models, row_counts
@@ -29,8 +30,6 @@ DAILY_BUDGET, STEP_BUDGET = 1.0, 1e-3  # false alarms a day, or a step: one in a
 LOG_RATIO = 30.0
 MINUTE = 60 * 10**9  # nanoseconds
 OWN = "the model"
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def report(

@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..logs.shared import FloatArray, IntArray
 from ..metrics.alarm_costs import rate_of_false_alarms
 from ..metrics.delays import quantile_of_delays
 from ..metrics.intervals import binomial_interval, bootstrap_interval, percentile_ends, poisson_interval
 from ..metrics.matching import Matched, f_score, match_alarms, read_events
 from ..metrics.vus import vus_pr_score
 from .threshold_slider import Alarmed, slider_thresholds
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
 
 CONFIDENCE = 0.95
 # The recalls at which the band of the precision-recall curve is told.

@@ -6,15 +6,13 @@ import warnings
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 
 from ..alarms.alarm_policy import AlarmPolicy
+from ..logs.shared import FloatArray
 from ..metrics.matching import Events
-
-FloatArray = npt.NDArray[np.float64]
 
 DEFAULT_WINDOW = 32  # rows of history for baselines beside a model that has no `window_size`
 # A deviation is told in quarters of the spread of quiet rows, so that it is one standard deviation of normal values.

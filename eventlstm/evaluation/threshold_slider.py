@@ -17,12 +17,10 @@ from sklearn.base import clone
 
 from ..alarms.alarm_policy import AlarmPolicy, rules_of
 from ..alarms.machine import ROWS, Rules, Span, cut_at_gaps
-from ..logs.events import BoolArray
-from ..logs.index import TIME_ROUNDINGS, IntArray, RowIndex
+from ..logs.index import TIME_ROUNDINGS, RowIndex
+from ..logs.shared import BoolArray, FloatArray, IntArray
 from ..metrics.alarm_costs import time_unit
 from ..metrics.matching import Events, Matched, match_alarms, read_events
-
-FloatArray = npt.NDArray[np.float64]
 
 # Positions of the slider. Ranks rise by a factor, as in `alarm_curve`: 1.2 % more rows above from one to the next at
 # 100,000 rows.

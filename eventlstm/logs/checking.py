@@ -11,7 +11,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .._validation import check_sample_weight
-from .index import BLOCK_ROWS, MEDIAN_STEPS, IntArray, RowIndex, cut_stretches, longest_step
+from .index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex, cut_stretches, longest_step
+from .shared import IntArray
 
 
 def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> Any:

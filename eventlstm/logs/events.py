@@ -12,9 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-from .index import IntArray, find_stretches, read_index
-
-BoolArray = npt.NDArray[np.bool_]
+from .index import find_stretches, read_index
+from .shared import BoolArray, IntArray
 
 
 def to_events(y: Any, score: Any = None, *, max_gap: Any = None) -> pd.DataFrame:

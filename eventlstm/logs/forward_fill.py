@@ -12,7 +12,8 @@ from sklearn.utils.validation import FLOAT_DTYPES
 
 from .._validation import Interval, check_is_fitted, fit_context, validate_data
 from .checking import cut_as_learnt, learn_index, refuse_lost_index
-from .index import IntArray, find_stretches, read_index
+from .index import find_stretches, read_index
+from .shared import IntArray
 
 # Share of the rows of a log, or of a run, from which on a sensor without values, or without a change, is reported.
 TOO_LONG = 0.5

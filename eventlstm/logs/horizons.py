@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from .events import event_onsets
-from .index import IntArray, RowIndex, is_number, read_index
+from .index import RowIndex, is_number, read_index
 from .log_windows import LogWindows
+from .shared import IntArray
 
 
 def forecast_windows(

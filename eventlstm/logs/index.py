@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-IntArray = npt.NDArray[np.intp]
+from .shared import IntArray
 
 # A step this many times longer than the log's median step ends a stretch under max_gap="auto": wide enough for
 # jitter and single lost rows, narrow enough for a shutdown.

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .index import IntArray, find_stretches
+from .index import find_stretches
+from .shared import IntArray
 
 
 class LogWindows:

@@ -9,14 +9,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import fft
 from scipy.signal import find_peaks
 
-from .index import IntArray, cut_stretches, longest_step, read_index
-
-FloatArray = npt.NDArray[np.float64]
+from .index import cut_stretches, longest_step, read_index
+from .shared import FloatArray, IntArray
 
 METHODS = ("acf", "mutual_information", "both")
 # Lags looked at unless told otherwise: recurrent layers seldom make use of more steps than that.

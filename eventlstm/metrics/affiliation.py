@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..logs.events import find_events
+from ..logs.shared import FloatArray
 from .measured_rows import MeasuredRows, read_flags, read_rows
 
-FloatArray = npt.NDArray[np.float64]
 # An event, its zone, and the alarms in the zone, (n_alarms, 2), each from its begin to its end.
 Zone = tuple[float, float, float, float, FloatArray]
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..logs.shared import NANOSECONDS_A_DAY
 from .matching import Matched, read_match
 from .measured_rows import MeasuredRows
 
-NANOSECONDS = {"day": 86_400 * 10**9, "hour": 3_600 * 10**9}
+NANOSECONDS = {"day": NANOSECONDS_A_DAY, "hour": 3_600 * 10**9}
 
 
 def false_alarm_rate(

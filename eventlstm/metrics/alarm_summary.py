@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from ..logs.events import find_events
-from ..logs.index import IntArray
+from ..logs.shared import IntArray
 from .alarm_costs import rate_of_false_alarms, time_unit
 from .delays import detection_delays, quantile_of_delays
 from .intervals import Interval, binomial_interval, poisson_interval

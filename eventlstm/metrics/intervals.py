@@ -12,15 +12,14 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 from sklearn.utils import check_consistent_length, check_random_state
 
 from ..logs.events import find_events
-from ..logs.index import IntArray, cut_stretches, read_index
+from ..logs.index import cut_stretches, read_index
+from ..logs.shared import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float64]
 Measure = Callable[[Any, Any], float]
 
 FEW_EVENTS = 10  # with fewer, the events seen need not show how much events can differ

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..logs.events import BoolArray, check_flags, find_events
-from ..logs.index import AUTO_GAP_STEPS, IntArray, RowIndex, cut_stretches, longest_step, read_index
+from ..logs.events import check_flags, find_events
+from ..logs.index import AUTO_GAP_STEPS, RowIndex, cut_stretches, longest_step, read_index
+from ..logs.shared import BoolArray, IntArray
 
 
 class MeasuredRows(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..logs.events import BoolArray, find_events
-from ..logs.index import IntArray
+from ..logs.events import find_events
+from ..logs.shared import BoolArray, IntArray
 from .measured_rows import read_flags, read_rows
 
 BIASES = ("flat", "front", "middle", "back")

@@ -10,12 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..logs.index import IntArray
+from ..logs.shared import FloatArray, IntArray
 from .measured_rows import MeasuredRows, read_rows, read_scores
-
-FloatArray = npt.NDArray[np.float64]
 
 # Thresholds of the authors' code, which published values depend on.
 N_THRESHOLDS = 250

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ..logs.events import list_events, row_labels, to_events
 from ..logs.index import find_stretches, read_index
+from ..logs.shared import FloatArray
 from ..metrics.matching import read_match
 from .drawing import axes_for, date_axis, flag_rows, on_rows, refuse_other_shape, scores_of, threshold_of
-
-FloatArray = npt.NDArray[np.float64]
 
 COLORS = {"event": "tab:orange", "missed event": "tab:red", "alarm": "tab:green", "false alarm": "tab:purple"}
 SCORES_OF_LANE = 0.8  # share of a lane's height that scores take; alarms are below them

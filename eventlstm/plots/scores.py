@@ -6,15 +6,13 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from ..logs.shared import FloatArray
 from ..metrics.intervals import Interval, bootstrap_curve
 from ..metrics.measured_rows import read_rows, read_scores
 from ..metrics.row_scores import bins_of_equal_mass, read_probabilities
 from .drawing import axes_for, on_rows, refuse_other_length, refuse_other_shape, scores_of
-
-FloatArray = npt.NDArray[np.float64]
 
 RECALLS = np.linspace(0.01, 1, 100)  # where the ends of the band are drawn
 N_RESAMPLES = 200  # a band needs less than the two ends of one interval: neighbouring recalls smooth each other

@@ -13,7 +13,7 @@ from ..sampling.adapt import draws_blindly
 from ..sampling.bags import Bag, draw_bag
 from ..sampling.resampling import Resampled, resample
 from .checking import CheckedWindows
-from .members import flatten, takes_windows, tell_channels
+from .members import as_input, set_n_channels, takes_3d
 
 
 class Trained(NamedTuple):
@@ -26,7 +26,7 @@ class Trained(NamedTuple):
     rest: np.ndarray  # (n_rest,) numbers of the windows out of its bag
 
 
-class Lesson(NamedTuple):
+class TrainingSet(NamedTuple):
     """What the members of an ensemble are trained on, each on a part of its own."""
 
     windows: CheckedWindows
@@ -47,10 +47,10 @@ class Lesson(NamedTuple):
         bag = draw_bag(self.unit, self.y[self.used], rng, max_samples=max_samples, bootstrap=bootstrap)
         bag = Bag(self.used[bag.drawn], self.used[bag.rest])
         new = self.balance(bag.drawn, rng)
-        tell_channels(member, new.values)
+        set_n_channels(member, new.values)
         arguments = self._watch(member, bag) | self._weigh(member, new)
         windows = CheckedWindows(new.values, new.lengths)
-        member.fit(as_input(member, windows), new.y, **arguments, **lengths_of(member, windows))
+        member.fit(as_input(member, windows.values), new.y, **arguments, **lengths_of(member, windows))
         chosen = new.origin[new.origin >= 0]
         return Trained(member, chosen, self._count(new.y), self._factors(new), bag.rest)
 
@@ -87,7 +87,7 @@ class Lesson(NamedTuple):
                 "early_stopping of a member would hold out windows that overlap those trained on, as its bag leaves no "
                 "other. Set early_stopping=False; or bootstrap=True, with a log of several runs or events."
             )
-        return {"X_val": as_input(member, self.windows.take(bag.rest)), "y_val": self.y[bag.rest]}
+        return {"X_val": as_input(member, self.windows.take(bag.rest).values), "y_val": self.y[bag.rest]}
 
     def _weigh(self, member: Any, new: Resampled) -> dict[str, Any]:
         if new.weight is None:
@@ -110,23 +110,18 @@ class Lesson(NamedTuple):
 
 def score(member: Any, windows: CheckedWindows, classes: np.ndarray, factors: np.ndarray | None) -> np.ndarray:
     """Return a member's probabilities of all classes, freed from `factors` where these are given."""
-    proba = member.predict_proba(as_input(member, windows), **lengths_of(member, windows))
+    proba = member.predict_proba(as_input(member, windows.values), **lengths_of(member, windows))
     known = np.searchsorted(classes, member.classes_)
     of_all = np.zeros((len(proba), len(classes)))
     of_all[:, known] = proba if factors is None else undo_factors(proba, factors[known])
     return of_all
 
 
-def as_input(member: Any, windows: CheckedWindows) -> Any:
-    """Return windows in the form that a member takes."""
-    return windows.values if takes_windows(member) else flatten(np.asarray(windows.values))
-
-
 def lengths_of(member: Any, windows: CheckedWindows) -> dict[str, np.ndarray]:
     """Return the lengths of windows that differ in it, for members that take windows."""
     if windows.lengths is None:
         return {}
-    if not takes_windows(member):
+    if not takes_3d(member):
         raise ValueError(
             f"{type(member).__name__} takes no windows of different lengths. Fill the missing steps, or use "
             "LSTMClassifier."

@@ -20,13 +20,14 @@ from sklearn.utils.validation import check_consistent_length
 
 from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, check_sample_weight, fit_context
 from ..logs.log_windows import LogWindows
+from ..logs.shared import LARGEST_SEED
 from ..sampling.bags import find_units
 from ..training.crew import side_by_side
-from .bagged_member import Lesson, Trained, score
-from .base import SEEDS, refuse_other_shape, refuse_unusable
+from .bagged_member import Trained, TrainingSet, score
+from .base import refuse_other_shape, refuse_unusable
 from .checking import CheckedWindows, check_windows
 from .lstm_classifier import LSTMClassifier
-from .members import SUREST, make_members, pool, refuse_unseeded_checkpoints
+from .members import SUREST, make_members, mean_log_odds, refuse_unseeded_checkpoints
 
 
 class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
@@ -229,15 +230,15 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         windows, y, weight = self._check_fit(X, y, sample_weight, lengths, reset=not goes_on)
         before = self._members_before() if goes_on else []
         members, rngs = self._make_members(len(before))
-        lesson = self._plan(windows, y, weight)
+        training_set = self._plan(windows, y, weight)
         how = repeat(self.max_samples), repeat(self.bootstrap)
-        trained = before + side_by_side(_train, self.n_jobs, members, rngs, repeat(lesson), *how)
+        trained = before + side_by_side(_train, self.n_jobs, members, rngs, repeat(training_set), *how)
         self.estimators_ = [one.member for one in trained]
         self.estimators_samples_ = [one.samples for one in trained]
         self.class_counts_ = np.stack([one.counts for one in trained])
         self.class_factors_ = np.stack([one.factors for one in trained])
         if self.oob_score:
-            self._score_out_of_bag(lesson, [one.rest for one in trained])
+            self._score_out_of_bag(training_set, [one.rest for one in trained])
         return self
 
     def predict_proba(self, X: Any, *, lengths: Any = None) -> np.ndarray:
@@ -257,7 +258,7 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         windows = self._check_predict(X, lengths)
-        return pool(np.stack(self._ask(repeat(windows), range(len(self.estimators_)))))
+        return mean_log_odds(np.stack(self._ask(repeat(windows), range(len(self.estimators_)))))
 
     def predict(self, X: Any, *, lengths: Any = None) -> np.ndarray:
         """Return the most probable class.
@@ -330,13 +331,13 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
     def _template(self) -> Any:
         return LSTMClassifier() if self.estimator is None else self.estimator
 
-    def _plan(self, windows: CheckedWindows, y: np.ndarray, weight: np.ndarray | None) -> Lesson:
+    def _plan(self, windows: CheckedWindows, y: np.ndarray, weight: np.ndarray | None) -> TrainingSet:
         """Return what all members are trained on."""
         used = np.arange(len(y)) if weight is None else np.flatnonzero(weight > 0)
         channels = getattr(self._template(), "categorical_channels", None)
         codes = () if channels is None else tuple(channels)
         unit = find_units(windows.take(used).values, y[used])
-        return Lesson(windows, y, weight, used, unit, self._make_sampler(), codes)
+        return TrainingSet(windows, y, weight, used, unit, self._make_sampler(), codes)
 
     def _make_sampler(self) -> Any:
         """Return the sampler of all members, told of its ratio."""
@@ -369,9 +370,9 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         template = self._template()
         refuse_unseeded_checkpoints(template, self)
         draw = check_random_state(self.random_state)
-        of_members, of_bags = (np.random.RandomState(draw.randint(SEEDS)) for _ in range(2))
+        of_members, of_bags = (np.random.RandomState(draw.randint(LARGEST_SEED)) for _ in range(2))
         members = make_members(template, self.n_estimators, of_members, self.verbose)
-        rngs = [np.random.RandomState(of_bags.randint(SEEDS)) for _ in members]
+        rngs = [np.random.RandomState(of_bags.randint(LARGEST_SEED)) for _ in members]
         for member in members if self.correct_prior else ():
             names = [name for name in member.get_params() if name.split("__")[-1] == "correct_prior"]
             member.set_params(**dict.fromkeys(names, True))
@@ -383,24 +384,25 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         factors = [self.class_factors_[k] if self.correct_prior else None for k in asked]
         return side_by_side(score, self.n_jobs, members, windows, repeat(self.classes_), factors)
 
-    def _score_out_of_bag(self, lesson: Lesson, rests: list[np.ndarray]) -> None:
+    def _score_out_of_bag(self, training_set: TrainingSet, rests: list[np.ndarray]) -> None:
         """Score each window by the members that have not drawn it."""
         asked = [k for k, rest in enumerate(rests) if len(rest)]
-        total, n_heard = np.zeros((len(lesson.y), len(self.classes_))), np.zeros(len(lesson.y))
-        for k, proba in zip(asked, self._ask((lesson.windows.take(rests[k]) for k in asked), asked), strict=True):
+        total, n_heard = np.zeros((len(training_set.y), len(self.classes_))), np.zeros(len(training_set.y))
+        for k, proba in zip(asked, self._ask((training_set.windows.take(rests[k]) for k in asked), asked), strict=True):
             total[rests[k]] += np.log(np.maximum(proba, SUREST))
             n_heard[rests[k]] += 1
-        heard = np.isin(np.arange(len(lesson.y)), lesson.used) & (n_heard > 0)
-        if heard.sum() < len(lesson.used):
+        heard = np.isin(np.arange(len(training_set.y)), training_set.used) & (n_heard > 0)
+        if heard.sum() < len(training_set.used):
             warnings.warn(
-                f"{len(lesson.used) - int(heard.sum())} of {len(lesson.used)} windows were drawn by all members and "
-                "have no out-of-bag probability. Raise n_estimators; a log needs several runs or events for it.",
+                f"{len(training_set.used) - int(heard.sum())} of {len(training_set.used)} windows were drawn by all "
+                "members and have no out-of-bag probability. Raise "
+                "n_estimators; a log needs several runs or events for it.",
                 stacklevel=4,
             )
         self.oob_decision_function_ = np.full(total.shape, np.nan)
         self.oob_decision_function_[heard] = softmax(total[heard] / n_heard[heard, None], axis=1)
-        weight = None if lesson.weight is None else lesson.weight[heard]
-        self.oob_score_ = self._judge(lesson.y[heard], self.oob_decision_function_[heard], weight)
+        weight = None if training_set.weight is None else training_set.weight[heard]
+        self.oob_score_ = self._judge(training_set.y[heard], self.oob_decision_function_[heard], weight)
 
     def _judge(self, y: np.ndarray, proba: np.ndarray, weight: np.ndarray | None) -> float:
         """Return the score of probabilities out of the bag."""
@@ -418,5 +420,7 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _train(member: Any, rng: np.random.RandomState, lesson: Lesson, max_samples: Any, bootstrap: bool) -> Trained:
-    return lesson.train(member, rng, max_samples, bootstrap)
+def _train(
+    member: Any, rng: np.random.RandomState, training_set: TrainingSet, max_samples: Any, bootstrap: bool
+) -> Trained:
+    return training_set.train(member, rng, max_samples, bootstrap)

@@ -17,6 +17,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from .._validation import Interval, StrOptions
 from ..logs.log_windows import LogWindows
+from ..logs.shared import LARGEST_SEED
 from ..networks.recurrent_net import RecurrentNet
 from ..training.augmentation import Augmentation
 from ..training.batches import WindowGather, auto_batch_size
@@ -25,9 +26,6 @@ from ..training.loop import Batches, Recipe, Trainer
 from ..training.optimizers import OPTIMIZERS, SCHEDULE_NAMES, load_state
 from ..training.threads import Workers, count_threads
 from .checking import CheckedWindows, check_windows, end_windows
-
-SEEDS = np.iinfo(np.int32).max
-
 
 # Arguments of the network that are parameters of the estimators under the same name.
 ARCHITECTURE = (
@@ -110,7 +108,7 @@ class RecurrentEstimator(BaseEstimator):
         """Make the network and the generator of its training, unless a warm start goes on with the last ones."""
         device = resolve_device(self.device)
         self.__dict__.pop("optimizer_state_", None)  # it belongs to the last network
-        self._generator = torch.Generator().manual_seed(int(rng.randint(SEEDS)))
+        self._generator = torch.Generator().manual_seed(int(rng.randint(LARGEST_SEED)))
         if not self._goes_on():
             self.module_ = self._make_network(n_outputs)
             self.module_.initialize(self._generator)

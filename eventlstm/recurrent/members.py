@@ -11,7 +11,7 @@ from sklearn.utils import get_tags
 
 from ..logs.input_scaler import InputScaler
 from ..logs.log_windows import LogWindows
-from .base import SEEDS
+from ..logs.shared import LARGEST_SEED
 
 # No member may hold a class for less likely than this: a forest's exact zero would silence all others.
 SUREST = 1e-6
@@ -28,7 +28,7 @@ def make_members(template: Any, n_members: int, rng: np.random.RandomState | Non
         member.set_params(**{name: f"{path}.{k}" for name, path in checkpoints_of(member).items()})
         if rng is not None:
             seeds = [name for name in sorted(names) if name.split("__")[-1] == "random_state"]
-            member.set_params(**{name: int(rng.randint(SEEDS)) for name in seeds})
+            member.set_params(**{name: int(rng.randint(LARGEST_SEED)) for name in seeds})
         if verbose and "verbose" in names:
             member.set_params(verbose=verbose)
     return members
@@ -49,7 +49,7 @@ def checkpoints_of(estimator: Any) -> dict[str, Any]:
     return {name: path for name, path in parameters if name.split("__")[-1] == "checkpoint" and path is not None}
 
 
-def pool(proba: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def mean_log_odds(proba: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the members' opinion, (..., n_classes), of their probabilities (n_members, ..., n_classes).
 
     `weights` are (n_members,), None for the same of all.
@@ -63,14 +63,19 @@ def pool(proba: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     return odds / odds.sum(axis=-1, keepdims=True)
 
 
-def takes_windows(member: Any) -> bool:
+def takes_3d(member: Any) -> bool:
     """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
-    return get_tags(member).input_tags.three_d_array
+    return has_tags(member) and get_tags(member).input_tags.three_d_array
 
 
-def as_input(member: Any, windows: LogWindows) -> Any:
+def has_tags(estimator: Any) -> bool:
+    """Return whether an estimator tells scikit-learn what it is, which PyOD's do not."""
+    return hasattr(estimator, "__sklearn_tags__")
+
+
+def as_input(member: Any, windows: LogWindows | np.ndarray) -> Any:
     """Return windows in the form that a member takes."""
-    return windows if takes_windows(member) else flatten(windows[:])
+    return windows if takes_3d(member) else flatten(windows[:])
 
 
 def flatten(windows: np.ndarray) -> np.ndarray:
@@ -78,9 +83,9 @@ def flatten(windows: np.ndarray) -> np.ndarray:
     return windows.reshape(len(windows), -1)  # (n_windows, n_timesteps * n_channels)
 
 
-def tell_channels(member: Any, windows: LogWindows) -> None:
+def set_n_channels(member: Any, windows: LogWindows) -> None:
     """Tell a network inside a pipeline or the like how many channels its flattened windows have."""
-    if takes_windows(member):
+    if takes_3d(member):
         return
     parameters = member.get_params()
     inside = [name for name in parameters if name.endswith("__n_channels")]
@@ -92,7 +97,7 @@ def tell_channels(member: Any, windows: LogWindows) -> None:
         )
 
 
-def tell_codes(member: Any, scaler: InputScaler | None, codes: tuple[int, ...]) -> None:
+def set_categorical_channels(member: Any, scaler: InputScaler | None, codes: tuple[int, ...]) -> None:
     """Tell a member which of its channels hold codes, where the sensors `codes` of the log do."""
     if not codes:
         return

@@ -150,7 +150,7 @@ class ReconstructingEstimator(RecurrentEstimator):
                 f"early_stopping cannot hold out {self.validation_fraction:.0%} of {len(items)} windows ({error}). "
                 "Pass X_val, or set early_stopping=False."
             ) from None
-        return train, apart(windows.values, train, rest) if of_log else rest
+        return train, without_shared_rows(windows.values, train, rest) if of_log else rest
 
     def _window_batches(self, windows: CheckedWindows, weight: np.ndarray, *, watched: bool = False) -> WindowBatches:
         """Return windows to train on, or to watch the loss on: there, of that by which windows are judged."""
@@ -261,7 +261,7 @@ def n_steps(windows: CheckedWindows) -> np.ndarray:
     return np.full(n_windows, steps) if windows.lengths is None else windows.lengths
 
 
-def apart(windows: LogWindows, train: np.ndarray, rest: np.ndarray) -> np.ndarray:
+def without_shared_rows(windows: LogWindows, train: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """Return those of the held-out windows that share no row with the ones to train on, or all when none does."""
     starts, ends = windows.starts, windows.ends[rest]
     first = np.maximum(ends - windows.window_size + 1, starts[np.searchsorted(starts, ends, side="right") - 1])

@@ -27,13 +27,14 @@ from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from ..logs.shared import LARGEST_SEED
+
 COMBINED = (SMOTEENN, SMOTETomek)
 INTERPOLATING = (SMOTE, BorderlineSMOTE, SVMSMOTE, KMeansSMOTE, ADASYN)
 # What these look at is the class they add to and nothing else, so that no other window need be copied for them.
 OF_ONE_CLASS = (SMOTE, SMOTENC)
 # How imbalanced-learn's messages begin when a method finds no place to make windows at, where plain SMOTE would.
 NO_PLACE = ("Not any neigbours", "No samples will be generated", "No clusters found", "All support vectors")
-LARGEST_SEED = np.iinfo(np.int32).max
 
 
 def adapt_sampler(

@@ -60,7 +60,7 @@ def count_chunks(starts: np.ndarray, n_rows: int, stride: int) -> int:
     return int((-(-lengths // stride)).sum())
 
 
-class Hands(NamedTuple):
+class Shuffled(NamedTuple):
     """The items of an epoch in the order in which they are dealt to batches."""
 
     order: torch.Tensor  # (n_dealt,) numbers of items
@@ -73,7 +73,9 @@ class Hands(NamedTuple):
         yield from zip(*(part.split(self.sizes) for part in (self.order, there, share)), strict=True)
 
 
-def deal(n_items: int, batch_size: int, generator: torch.Generator | None, rare: torch.Tensor | None) -> Hands:
+def shuffle_balanced(
+    n_items: int, batch_size: int, generator: torch.Generator | None, rare: torch.Tensor | None
+) -> Shuffled:
     """Return items in a random order, or in theirs without a generator; rare ones are spread over all batches.
 
     Each batch then gets `MIN_RARE` of the rare items at least, and where there are fewer they are dealt again, at so
@@ -82,18 +84,18 @@ def deal(n_items: int, batch_size: int, generator: torch.Generator | None, rare:
     n_batches = -(-n_items // batch_size)
     if generator is None or rare is None or n_batches == 1 or not rare.any() or rare.all():
         order = torch.arange(n_items) if generator is None else torch.randperm(n_items, generator=generator)
-        return Hands(order, torch.ones(n_items), [len(part) for part in order.split(batch_size)])
+        return Shuffled(order, torch.ones(n_items), [len(part) for part in order.split(batch_size)])
     some, others = (torch.nonzero(mask)[:, 0] for mask in (rare.cpu(), ~rare.cpu()))
     n_rounds = -(-MIN_RARE * n_batches // len(some))
     dealt = torch.cat([some[torch.randperm(len(some), generator=generator)] for _ in range(n_rounds)])
     others = others[torch.randperm(len(others), generator=generator)]
-    hands = [
+    batches = [
         torch.cat(pair) for pair in zip(dealt.tensor_split(n_batches), others.tensor_split(n_batches), strict=True)
     ]
-    order = torch.cat(hands)
+    order = torch.cat(batches)
     # Batches divide by the number of their items, which dealing again has raised.
     share = torch.where(rare.cpu()[order], 1.0 / n_rounds, 1.0) * (len(order) / n_items)
-    return Hands(order, share, [len(hand) for hand in hands])
+    return Shuffled(order, share, [len(batch) for batch in batches])
 
 
 def find_rare(target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -171,8 +173,8 @@ class WindowBatches:
     def epoch(self, generator: torch.Generator | None) -> Iterator[Batch]:
         """Yield every window once, shuffled by `generator` when one is given."""
         shuffle = generator if self.n_batches > 1 else None
-        hands = deal(self.gather.n_items, self.batch_size, shuffle, self.rare)
-        for on_cpu, items, share in hands.split(self.weight):  # lengths stay on the cpu, where torch packs windows
+        shuffled = shuffle_balanced(self.gather.n_items, self.batch_size, shuffle, self.rare)
+        for on_cpu, items, share in shuffled.split(self.weight):  # lengths stay on the cpu, where torch packs windows
             lengths = None if self.lengths is None else self.lengths[on_cpu]
             yield Batch(self.gather(items), self.target[items], self.weight[items] * share, lengths)
 
@@ -227,10 +229,10 @@ class ChunkBatches:
         begin, first, last = self._cut(generator)
         self.n_batches = -(-len(begin) // self.batch_size)
         rare = None if self.rare is None else self._holds_rare(begin, first, last)
-        hands = deal(len(begin), self.batch_size, generator, rare)
+        shuffled = shuffle_balanced(len(begin), self.batch_size, generator, rare)
         steps = torch.arange(-self.burn_in, self.stride, device=self.values.device)
         share_inside = len(self.values) / (len(begin) * self.stride)  # the mean weight of an epoch's items is to be one
-        for _, items, share in hands.split(self.weight):
+        for _, items, share in shuffled.split(self.weight):
             low, high = first[items, None], last[items, None]
             rows = begin[items, None] + steps  # (batch, burn_in + stride)
             kept = rows.clamp(low, high)

@@ -11,7 +11,7 @@ from eventlstm import EventClassifier, LSTMClassifier
 from eventlstm.detectors.member_scores import Ensemble
 from eventlstm.logs.lanes import walk
 from eventlstm.logs.rows import Rows
-from eventlstm.recurrent.members import pool
+from eventlstm.recurrent.members import mean_log_odds
 from eventlstm.training.crew import crew
 
 LENGTHS = [3, 50, 1, 17, 90, 16, 2, 40, 1]  # of the runs of a log
@@ -46,7 +46,7 @@ def one_stretch_after_another(model, X):
             stretch = channels[start:stop]
             _, state = member.predict_proba_steps(np.repeat(stretch[:1], WINDOW_SIZE, axis=0))
             proba[k, start:stop] = member.predict_proba_steps(stretch, state)[0]
-    return pool(proba)
+    return mean_log_odds(proba)
 
 
 # The walk

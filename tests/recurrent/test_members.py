@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from eventlstm import EventClassifier, LSTMClassifier
-from eventlstm.recurrent.members import SUREST, make_members, pool
+from eventlstm.recurrent.members import SUREST, make_members, mean_log_odds
 from eventlstm.training.crew import crew, side_by_side
 from eventlstm.training.threads import end_if_stopped
 
@@ -120,24 +120,24 @@ def test_an_interrupt_ends_all_members_at_once_and_the_next_fit_is_whole(n_jobs)
 def test_the_pool_is_the_mean_of_log_odds():
     proba = np.random.default_rng(0).dirichlet([1, 1], size=(3, 20))
     log_odds = np.log(proba[..., 1] / proba[..., 0]).mean(axis=0)
-    np.testing.assert_allclose(pool(proba)[:, 1], 1 / (1 + np.exp(-log_odds)))
-    np.testing.assert_array_equal(pool(proba[:1]), proba[0])
+    np.testing.assert_allclose(mean_log_odds(proba)[:, 1], 1 / (1 + np.exp(-log_odds)))
+    np.testing.assert_array_equal(mean_log_odds(proba[:1]), proba[0])
 
 
 def test_the_pool_counts_members_by_their_weight():
     proba = np.random.default_rng(0).dirichlet([1, 1], size=(3, 20))
-    np.testing.assert_allclose(pool(proba, np.array([2, 1, 0])), pool(proba[[0, 0, 1]]))
+    np.testing.assert_allclose(mean_log_odds(proba, np.array([2, 1, 0])), mean_log_odds(proba[[0, 0, 1]]))
 
 
 def test_no_member_silences_the_others_with_an_exact_zero():
     proba = np.array([[[1.0, 0.0]], [[0.1, 0.9]], [[0.1, 0.9]]])
-    (quiet, event), *_ = pool(proba)
+    (quiet, event), *_ = mean_log_odds(proba)
     expected = (SUREST * 0.9**2 / 0.1**2) ** (1 / 3)
     np.testing.assert_allclose(event / quiet, expected)
 
 
 def test_pooled_probabilities_of_several_classes_sum_to_one():
     proba = np.random.default_rng(0).dirichlet([0.1, 0.1, 0.1], size=(4, 50))
-    np.testing.assert_allclose(pool(proba).sum(axis=1), 1.0)
+    np.testing.assert_allclose(mean_log_odds(proba).sum(axis=1), 1.0)
     lanes = proba.reshape(4, 10, 5, 3)
-    np.testing.assert_array_equal(pool(lanes).reshape(50, 3), pool(proba))
+    np.testing.assert_array_equal(mean_log_odds(lanes).reshape(50, 3), mean_log_odds(proba))

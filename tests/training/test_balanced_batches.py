@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from eventlstm import LSTMClassifier
-from eventlstm.training.batches import ChunkBatches, WindowBatches, WindowGather, deal
+from eventlstm.training.batches import ChunkBatches, WindowBatches, WindowGather, shuffle_balanced
 
 
 def seeded(seed=0):
@@ -17,15 +17,15 @@ def seeded(seed=0):
 def test_balanced_batches_hold_two_rare_items_each_and_move_no_weight(n_rare, seed):
     n_items, batch_size = 103, 8
     rare = torch.arange(n_items) < n_rare
-    hands = deal(n_items, batch_size, seeded(seed), rare)
-    batches = list(hands.split(torch.ones(1, dtype=torch.float64)))
+    shuffled = shuffle_balanced(n_items, batch_size, seeded(seed), rare)
+    batches = list(shuffled.split(torch.ones(1, dtype=torch.float64)))
     assert len(batches) == -(-n_items // batch_size)
     assert all(rare[items].sum() >= 2 for items, _, _ in batches)
-    weight = torch.zeros(n_items, dtype=torch.float64).index_add(0, hands.order, hands.share.double())
-    n_dealt = len(hands.order)  # a batch's loss is the mean over its items
+    weight = torch.zeros(n_items, dtype=torch.float64).index_add(0, shuffled.order, shuffled.share.double())
+    n_dealt = len(shuffled.order)  # a batch's loss is the mean over its items
     torch.testing.assert_close(weight / n_dealt, torch.full_like(weight, 1 / n_items), rtol=1e-6, atol=0.0)
-    again = deal(n_items, batch_size, seeded(seed), rare)
-    assert torch.equal(again.order, hands.order) and torch.equal(again.share, hands.share)
+    again = shuffle_balanced(n_items, batch_size, seeded(seed), rare)
+    assert torch.equal(again.order, shuffled.order) and torch.equal(again.share, shuffled.share)
 
 
 def windows_and_chunks(weight=1.0):
