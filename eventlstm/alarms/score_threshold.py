@@ -6,7 +6,6 @@ an array are one run, a row a step.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from numbers import Real
 from typing import Any, NamedTuple, Self
@@ -18,7 +17,7 @@ from sklearn.utils import check_consistent_length
 
 from .._validation import Interval, check_is_fitted, fit_context
 from ..logs.index import RowIndex, cut_stretches, longest_step, read_index
-from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray
+from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray, warn
 
 RATE = Interval(Real, 0, 1, closed="neither")
 TAIL_LEVEL = 0.98  # that of Siffer et al., 2017
@@ -52,7 +51,7 @@ class ScoreThreshold(ABC, BaseEstimator):
         """
         doubt = self._fit(score, y)
         if doubt is not None:
-            warnings.warn(doubt, stacklevel=3)
+            warn(doubt)
         return self
 
     def flag(self, score: Any) -> Any:

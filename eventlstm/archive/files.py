@@ -12,7 +12,6 @@ import os
 import reprlib
 import textwrap
 import uuid
-import warnings
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from ..logs.shared import warn
 from .document import ARRAYS, DTYPES, MAX_JSON_BYTES, MODEL, check_size, is_sklearn, read_document, write_document
 
 FORMAT = "eventlstm-model"
@@ -149,7 +149,7 @@ def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:
         remedy = "Pass an undamaged file that eventlstm.save of this version or an older one wrote."
         raise ValueError(f"{name!r} cannot be loaded: {reason}. {remedy}") from error
     if stale:
-        warnings.warn(f"{name!r}: {stale}", UserWarning, stacklevel=2)
+        warn(f"{name!r}: {stale}")
     for part in parts if device is not None else ():
         if hasattr(part, "device"):
             part.device = device

@@ -14,8 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from ..alarms.unlabelled import make_rule
 from ..archive.files import save
-from ..detectors.anomaly_detector import AnomalyDetector
-from ..detectors.row_detector import default_forecaster
+from ..detectors.anomaly_detector import AnomalyDetector, default_forecaster
 from ..evaluation.baselines import unlabelled_baselines
 from ..logs.files import read_log
 from ..logs.index import read_index

@@ -11,18 +11,33 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.utils import check_random_state
 
 from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, fit_context
 from ..alarms.alarm_policy import MERGE_ROWS
 from ..alarms.tails import find_offset
 from ..alarms.unlabelled import AutoThreshold
+from ..logs.checking import check_fit, check_scoring
 from ..logs.events import row_labels
+from ..logs.index import RowIndex
+from ..logs.input_scaler import InputScaler
+from ..logs.rows import Rows
+from ..recurrent.lstm_forecaster import LSTMForecaster
+from ..recurrent.members import make_members, refuse_unseeded_checkpoints
 from .attribution import share_of_events, share_out
-from .row_detector import TARGETS, RowDetector
+from .error_scorer import ErrorScorer
+from .quiet_rows import change_rows, find_quiet, hold_out_last, refuse_few, settle, split_rows, trim_highest
+from .row_models import FARTHEST, RowModels, StepForecasts, View, choose_kind
+from .row_scorer import RowScorer, learn_cold_starts
+
+# What the members forecast, in turn.
+TARGETS = {"level": ("level",), "change": ("change",), "both": ("level", "change")}
+# Rows learnt in a chunk of step-by-step training, as a multiple of the rows of history before them: 32 + 64 by default.
+CHUNK_RATIO = 2
 
 
-class AnomalyDetector(RowDetector):
+class AnomalyDetector(OutlierMixin, BaseEstimator):
     """Find anomalies in the log of one or several machines without labels: a score at every row.
 
     Models learn to forecast the quiet rows of a log. The score of a row is how far its sensors are from the forecast,
@@ -260,10 +275,14 @@ class AnomalyDetector(RowDetector):
             If the index is lost, unsorted or has duplicates, `y` is in another order than `X`, values are missing, or
             quiet rows are too few.
         """
-        log, index = self._check_fit(X, y)
+        log, index, facts = check_fit(self, X)
+        self.max_gap_, self.has_dates_, self.index_names_ = facts
+        quiet = find_quiet(X, y, self.normal_label, len(log.values))
+        refuse_few(quiet, self.normal_label)
+        log = settle(log._replace(labels=quiet), self.window_size)
         parts, held = self._learn(log)
         if self.trim:
-            log = self._trim(log, self._score(parts, log.starts))
+            log = settle(trim_highest(log, self._score(parts, log.starts), self.trim), self.window_size)
             parts, held = self._learn(log)
         self._keep_quiet(log, index, parts, held)
         if self.contamination == "auto":
@@ -344,8 +363,9 @@ class AnomalyDetector(RowDetector):
         ndarray of shape (n_rows,)
             Scores, never NaN; about 1 on quiet rows, unless the estimator scores by itself.
         """
-        log = self._check_log(X)
-        return self._score(self._parts(log), log.starts)
+        check_is_fitted(self, "offset_")
+        log = check_scoring(self, X)
+        return self._score(self._row_scorer().parts(log), log.starts)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is: scikit-learn's sign, low is abnormal.
@@ -419,9 +439,87 @@ class AnomalyDetector(RowDetector):
             raise ValueError(
                 f"{type(self.estimators_[0]).__name__} scores rows as a whole. Use a forecaster, an autoencoder or PCA."
             )
-        log = self._check_log(X)
-        parts = self._smooth(self._parts(log), log.starts, self.quiet_parts_)
+        log, scorer = check_scoring(self, X), self._row_scorer()
+        parts = scorer.smooth(scorer.parts(log), log.starts, self.quiet_parts_)
         names = getattr(self, "feature_names_in_", None)
         columns = [f"x{k}" for k in range(parts.shape[1])] if names is None else names
         shares = pd.DataFrame(share_out(parts), index=row_labels(X), columns=columns)
         return shares if events is None else share_of_events(shares, events)
+
+    def _learn(self, log: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Fit all on the quiet rows of a log; return what each sensor adds to the score of each row, and held rows."""
+        held = hold_out_last(log, self.validation_fraction)
+        self._fit_view(log)
+        self.estimators_ = self._models(self._make_members()).fit(*split_rows(log, held), self.n_jobs)
+        models = self._models(self.estimators_)
+        errors = models.errors(log, self.n_jobs)
+        self.scorer_ = None
+        if models.gives_errors:
+            scorer = ErrorScorer(norm=self.norm, cap=self.cap, shrinkage=self.shrinkage)
+            self.scorer_ = scorer.fit(errors, log.weight)
+            self.cold_ = learn_cold_starts(models, log, self.scorer_, self.n_jobs)
+        parts = self._row_scorer().parts_of(errors, log.starts)
+        self.quiet_parts_ = parts[log.weight > 0].mean(axis=0)
+        return parts, held
+
+    def _make_members(self) -> list[Any]:
+        template = default_forecaster() if self.estimator is None else self.estimator
+        refuse_unseeded_checkpoints(template, self)
+        _refuse_codes(template)
+        return make_members(template, self.n_estimators, check_random_state(self.random_state), self.verbose)
+
+    def _fit_view(self, log: Rows) -> None:
+        """Learn what the models see of the sensors, and in which units errors are measured."""
+        wanted = {"starts": log.starts, "sample_weight": log.weight}
+        self.levels_ = InputScaler("level", clip=FARTHEST, robust=False).fit(log.values, **wanted)
+        quiet = self.levels_.transform(log.values, starts=log.starts)[log.weight > 0]
+        self.still_ = np.ptp(quiet, axis=0) == 0
+        relative = self.inputs == "relative"
+        self.relative_ = InputScaler("relative").fit(log.values, **wanted) if relative else None
+
+    def _models(self, members: list[Any]) -> RowModels:
+        kind = choose_kind(members[0])
+        stride = self.stride
+        if stride == "auto":
+            stride = CHUNK_RATIO * self.window_size if issubclass(kind, StepForecasts) else 1
+        view = View(self.levels_, self.relative_, self.clip, self.still_)
+        return kind(members, view, TARGETS[self.targets], self.window_size, int(stride))
+
+    def _row_scorer(self) -> RowScorer:
+        cold = None if self.scorer_ is None else self.cold_
+        models = self._models(self.estimators_)
+        return RowScorer(models, self.scorer_, cold, self.smoothing, self.average, self.n_jobs)
+
+    def _score(self, parts: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Return the score of each row, (n_rows,), from what each sensor adds to it."""
+        return self._row_scorer().score(parts, starts, self.quiet_parts_)
+
+    def _keep_quiet(self, log: Rows, index: RowIndex, parts: np.ndarray, held: np.ndarray) -> None:
+        """Keep the scores of the quiet rows, as they are while no other rows have gone into the mean."""
+        counted = log.weight > 0
+        score = self._score(parts, np.union1d(log.starts, change_rows(counted)))
+        rows = {"score": score, "run": index.runs, "time": index.times, "held_out": held}
+        self.quiet_ = {name: values[counted] for name, values in rows.items()}
+
+
+def default_forecaster() -> LSTMForecaster:
+    """Return the forecaster that learns the quiet rows unless another estimator is named."""
+    return LSTMForecaster(
+        optimizer="adam",
+        weight_decay=0.0,
+        schedule="constant",
+        dropout=0.2,
+        batch_size=8,
+        max_epochs=60,
+        early_stopping=True,
+        n_iter_no_change=10,
+    )
+
+
+def _refuse_codes(template: Any) -> None:
+    """Refuse an estimator that is told of codes: here all channels are measurements."""
+    told = [codes for name, codes in template.get_params().items() if name.endswith("categorical_channels")]
+    if any(codes is not None for codes in told):
+        raise ValueError(
+            f"categorical_channels of {type(template).__name__} hold codes, which have no error. Leave them out."
+        )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Self
 
 import numpy as np
 from scipy.signal import lfilter
 from sklearn.base import BaseEstimator
 from sklearn.covariance import LedoitWolf
+
+from ..logs.shared import warn
 
 # Quiet rows for each sensor from which on a full covariance of the errors is worth its noise.
 ROWS_A_SENSOR = 50
@@ -109,10 +110,9 @@ class ErrorScorer(BaseEstimator):
     def _learn_precision(self, scaled: np.ndarray) -> np.ndarray:
         n_rows, n_sensors = scaled.shape
         if n_rows < ROWS_A_SENSOR * n_sensors:
-            warnings.warn(
+            warn(
                 f"norm='mahalanobis' learns how {n_sensors} sensors go together from {n_rows} quiet rows; below "
-                f"{ROWS_A_SENSOR * n_sensors} it is mostly noise. Use norm='squares', or a longer quiet log.",
-                stacklevel=2,
+                f"{ROWS_A_SENSOR * n_sensors} it is mostly noise. Use norm='squares', or a longer quiet log."
             )
         precision: np.ndarray = LedoitWolf(assume_centered=True).fit(scaled).precision_
         return precision

@@ -20,15 +20,7 @@ from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from .._validation import Interval, check_is_fitted, fit_context
-from ..logs.checking import (
-    check_labelled_log,
-    check_log_values,
-    check_row_weight,
-    refuse_lost_index,
-    refuse_one_class,
-    says_time,
-)
-from ..logs.index import read_index
+from ..logs.checking import check_fit, check_log_values, refuse_lost_index, refuse_one_class
 from ..logs.shared import LARGEST_SEED
 from ..recurrent.members import make_members, mean_log_odds
 from ..training.crew import side_by_side
@@ -235,8 +227,12 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         """
         names, parts = self._make_parts()
         self._weigh(names)
-        sample_weight = self._check_fit(X, y, sample_weight)
-        log = map(repeat, (X, y, sample_weight))
+        checked, _, facts = check_fit(self, X, y, sample_weight)
+        self.index_names_ = facts.index_names_
+        self.classes_ = np.unique(checked.labels)
+        refuse_one_class(checked.labels, checked.weight)
+        weighted = checked.weight is not None and (checked.weight != 1).any()
+        log = map(repeat, (X, y, checked.weight if weighted else None))
         self.estimators_ = side_by_side(self._fit_part, self.n_jobs, parts, names, *log)
         self.names_ = names
         return self
@@ -327,16 +323,6 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         if not chosen.any():
             raise ValueError(f"weights={self.weights!r} leaves no part to hear. Give {' or '.join(names)} a weight.")
         return chosen
-
-    def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
-        """Check a labelled log for all parts, and learn what it is made of; return the weights, None if all are one."""
-        values, labels = check_labelled_log(self, X, y)
-        read_index(X)
-        self.index_names_ = list(X.index.names) if says_time(X) else None
-        self.classes_ = np.unique(labels)
-        weight = check_row_weight(X, values, sample_weight)
-        refuse_one_class(labels, weight)
-        return None if weight is None or (weight == 1).all() else weight
 
     def _fit_part(self, part: Any, name: str, X: Any, y: Any, sample_weight: Any) -> Any:
         # One thread of OpenMP also where the parts go one after the other: the trees' sums depend on their number.

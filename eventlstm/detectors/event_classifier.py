@@ -16,20 +16,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from .._validation import Interval, StrOptions, check_is_fitted, fit_context
-from ..logs.checking import (
-    check_labelled_log,
-    check_log_values,
-    check_row_weight,
-    cut_as_learnt,
-    find_categorical,
-    learn_index,
-    refuse_lost_index,
-    refuse_one_class,
-    warn_if_torn,
-)
+from ..logs.checking import check_fit, check_scoring, find_categorical, refuse_one_class
 from ..logs.events import is_event
 from ..logs.horizons import horizon_labels
-from ..logs.index import read_index
 from ..logs.input_scaler import InputScaler
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
@@ -251,14 +240,18 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             `categorical_channels`.
         """
         codes = find_categorical(X, self.categorical_channels)
-        log = self._check_fit(X, y, sample_weight)
+        log, _, facts = check_fit(self, X, y, sample_weight)
+        self.max_gap_, self.has_dates_, self.index_names_ = facts
+        log = self._label(X, log)
+        self.classes_ = np.unique(log.labels)
+        refuse_one_class(log.labels, log.weight)
         members = self._make_members()
         train, held_out = self._hold_out(log, members[0])
         self.scalers_ = [self._fit_scaler(view, train, codes) for view in VIEWS[self.inputs]]
         for member, scaler in zip(members, cycle(self.scalers_), strict=False):
             set_categorical_channels(member, scaler, codes)
         trained = [train.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
-        watched = [held_out and held_out.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
+        watched = [None if held_out is None else held_out.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
         self.estimators_ = side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
         return self
 
@@ -276,12 +269,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             Probabilities, in the order of `classes_`; never NaN.
         """
         check_is_fitted(self)
-        refuse_lost_index(X, self.index_names_)
-        values = check_log_values(self, X, reset=False)
-        index = read_index(X)
-        starts = cut_as_learnt(self, index)
-        warn_if_torn(index, starts, self.window_size)
-        log = Rows(values, starts, index.runs[starts], None, None)
+        log = check_scoring(self, X)
         ensemble = Ensemble(self.estimators_, self.scalers_, self.classes_, self._dtype(), self.n_jobs)
         score = ensemble.score_stretches if self.mode == "stateful" else ensemble.score_windows
         return score(log, self.window_size)
@@ -303,27 +291,16 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         proba = self.predict_proba(X)
         return self.classes_[proba.argmax(axis=1)]
 
-    def _check_fit(self, X: Any, y: Any, sample_weight: Any) -> Rows:
-        """Check a labelled log and learn what it is made of."""
-        values, labels = check_labelled_log(self, X, y)
-        index = read_index(X)
-        learn_index(self, X, index)
-        starts = cut_as_learnt(self, index)
-        labels, weight = self._label(X, labels, check_row_weight(X, values, sample_weight))
-        self.classes_ = np.unique(labels)
-        refuse_one_class(labels, weight)
-        warn_if_torn(index, starts, self.window_size)
-        return Rows(values, starts, index.runs[starts], labels, weight)
-
-    def _label(self, X: Any, labels: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the labels to train on; rows without one get no weight."""
+    def _label(self, X: Any, log: Rows) -> Rows:
+        """Return a log with the labels to train on; rows without one get no weight."""
         if self.horizon == 0 and self.inside_event == "positive":
-            return labels, weight
-        series = pd.Series(labels, index=X.index) if isinstance(X, pd.DataFrame) else labels
+            return log
+        series = pd.Series(log.labels, index=X.index) if isinstance(X, pd.DataFrame) else log.labels
         early = np.asarray(horizon_labels(series, self.horizon, inside_event=self.inside_event))
         if (early >= 0).all():
-            return early, weight
-        return np.maximum(early, 0), (np.ones(len(early)) if weight is None else weight) * (early >= 0)
+            return log._replace(labels=early)
+        weight = np.ones(len(early)) if log.weight is None else log.weight
+        return log._replace(labels=np.maximum(early, 0), weight=weight * (early >= 0))
 
     def _make_members(self) -> list[Any]:
         """Clone the estimator and hand out the seeds."""

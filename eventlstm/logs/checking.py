@@ -1,18 +1,83 @@
-"""A log once it is checked: its values, its stretches, and what must be refused or warned of before."""
+"""One check of a log: for a fit, for scoring, and what is refused or warned of before."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.base import is_classifier
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .._validation import check_sample_weight
-from .index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex, cut_stretches, longest_step
-from .shared import IntArray
+from .index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex, cut_stretches, longest_step, read_index
+from .rows import Rows
+from .shared import IntArray, warn
+
+# Share of rows with a short history from which on a log is called torn.
+TORN_ROWS = 0.5
+# Shares of rows with a lost neighbour between which a log looks shuffled: fewer are the way of sensors, and more, up to
+# the half that KFold(2, shuffle=True) loses, that of logs without a regular step.
+TORN_BREAKS = (0.04, 0.6)
+# The step of the log when nothing is lost is its lower quartile, so that it shows with half of the rows lost.
+USUAL_STEP = 0.25
+# A log has a regular step when most of its steps are whole multiples of it, up to the jitter of its clock.
+REGULAR_SHARE, REGULAR_JITTER = 0.9, 0.2
+LOST_INDEX = "X has lost the index that says run and time:"
+KEEP_INDEX = (
+    "In a pipeline, call pipeline.set_output(transform='pandas'), so that the steps before the model keep the index."
+)
+
+
+class IndexFacts(NamedTuple):
+    """What an estimator learns of the index of the log it is fitted on, under the names it keeps it by."""
+
+    max_gap_: float  # longest step within a stretch
+    has_dates_: bool
+    index_names_: list[Any] | None  # of the levels; None where the index says neither run nor time
+
+
+def check_fit(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) -> tuple[Rows, RowIndex, IndexFacts]:
+    """Return a log to fit on, checked: its rows, what its index says of each, and what to keep of the index.
+
+    Only a classifier gets labels, and must.
+    """
+    if is_classifier(estimator):
+        values, labels = _check_labelled(estimator, X, y)
+    else:
+        values, labels = check_log_values(estimator, X, reset=True), None
+    index = read_index(X)
+    facts = index_facts(X, index, getattr(estimator, "max_gap", "auto"))
+    starts = cut_stretches(index, facts.max_gap_)
+    weight = _check_row_weight(X, values, sample_weight)
+    if hasattr(estimator, "window_size"):
+        warn_if_torn(index, starts, estimator.window_size)
+    return Rows(values, starts, index.runs[starts], labels, weight), index, facts
+
+
+def check_scoring(estimator: Any, X: Any) -> Rows:
+    """Return a log to score by an estimator that has been fitted, warning where it is torn."""
+    refuse_lost_index(X, estimator.index_names_)
+    values = check_log_values(estimator, X, reset=False)
+    index = read_index(X)
+    starts = cut_as_learnt(estimator, index)
+    warn_if_torn(index, starts, estimator.window_size)
+    return Rows(values, starts, index.runs[starts], None, None)
+
+
+def index_facts(X: Any, index: RowIndex, max_gap: Any) -> IndexFacts:
+    """Return what is to be kept of the index of a log to fit on."""
+    return IndexFacts(longest_step(index, max_gap), index.is_datetime, list(X.index.names) if says_time(X) else None)
+
+
+def cut_as_learnt(estimator: Any, index: RowIndex) -> IntArray:
+    """Return the first row of each stretch of a log that comes after `fit`.
+
+    The gap is that of the fit: what else a log holds must not change the scores of its runs.
+    """
+    same_clock = index.is_datetime == estimator.has_dates_
+    return cut_stretches(index, estimator.max_gap_ if same_clock else longest_step(index, estimator.max_gap))
 
 
 def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> Any:
@@ -56,23 +121,8 @@ def _refuse_missing(X: pd.DataFrame) -> None:
             )
 
 
-# Share of rows with a short history from which on a log is called torn.
-TORN_ROWS = 0.5
-# Shares of rows with a lost neighbour between which a log looks shuffled: fewer are the way of sensors, and more, up to
-# the half that KFold(2, shuffle=True) loses, that of logs without a regular step.
-TORN_BREAKS = (0.04, 0.6)
-# The step of the log when nothing is lost is its lower quartile, so that it shows with half of the rows lost.
-USUAL_STEP = 0.25
-# A log has a regular step when most of its steps are whole multiples of it, up to the jitter of its clock.
-REGULAR_SHARE, REGULAR_JITTER = 0.9, 0.2
-LOST_INDEX = "X has lost the index that says run and time:"
-KEEP_INDEX = (
-    "In a pipeline, call pipeline.set_output(transform='pandas'), so that the steps before the model keep the index."
-)
-
-
-def check_labelled_log(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values and the labels of a log to fit on, which `estimator` learns the columns of."""
+def _check_labelled(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values and the labels of a log."""
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None. Pass a label per row."
@@ -83,7 +133,7 @@ def check_labelled_log(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.n
     return values, labels
 
 
-def check_row_weight(X: Any, values: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+def _check_row_weight(X: Any, values: np.ndarray, sample_weight: Any) -> np.ndarray | None:
     """Return the weights of the rows of a log, None where none came."""
     if sample_weight is None:
         return None
@@ -99,21 +149,6 @@ def refuse_one_class(labels: np.ndarray, weight: np.ndarray | None) -> None:
             f"The labels hold one class only ({labels[0]!r}); rows with and without an event are wanted. Label an "
             "event, or take folds that hold one: RunKFold."
         )
-
-
-def learn_index(estimator: Any, X: Any, index: RowIndex) -> None:
-    """Let an estimator learn the gap, the clock and the levels of the index of a log to fit on."""
-    estimator.max_gap_, estimator.has_dates_ = longest_step(index, estimator.max_gap), index.is_datetime
-    estimator.index_names_ = list(X.index.names) if says_time(X) else None
-
-
-def cut_as_learnt(estimator: Any, index: RowIndex) -> IntArray:
-    """Return the first row of each stretch of a log, in `fit` and after it.
-
-    The gap is that of the fit: what else a log holds must not change the scores of its runs.
-    """
-    same_clock = index.is_datetime == estimator.has_dates_
-    return cut_stretches(index, estimator.max_gap_ if same_clock else longest_step(index, estimator.max_gap))
 
 
 def says_time(X: Any) -> bool:
@@ -191,11 +226,10 @@ def warn_if_torn(index: RowIndex, starts: np.ndarray, window_size: int) -> None:
     """Warn when most rows have not the history that `window_size` says they need."""
     torn = _torn(index, starts, window_size)
     if torn > TORN_ROWS:
-        warnings.warn(
+        warn(
             f"{torn:.0%} of the rows have fewer than window_size={window_size} unbroken rows of history. If a "
             "splitter has torn the log, use RunKFold, which keeps runs whole, or RunTimeSplit; if the runs are this "
-            "short, lower window_size.",
-            stacklevel=4,
+            "short, lower window_size."
         )
 
 

@@ -7,7 +7,6 @@ or (run, ..., time).
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from .columns import (
     refuse_repeated,
 )
 from .log import Log
+from .shared import warn
 
 BOUNDS = ["start", "end"]
 
@@ -174,7 +174,7 @@ def _label_by_events(index: pd.Index, path: Path, runs: list[str]) -> pd.Series:
     empty = [row for row, rows in enumerate(covered) if rows.start == rows.stop]
     if empty:
         found = f"{path}: {len(empty)} of {len(covered)} events hold no row of the log, the first is data row"
-        warnings.warn(f"{found} {empty[0] + 1}. Check times and unit.", stacklevel=3)
+        warn(f"{found} {empty[0] + 1}. Check times and unit.")
     return y
 
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import FLOAT_DTYPES
 
 from .._validation import Interval, check_is_fitted, fit_context, validate_data
-from .checking import cut_as_learnt, learn_index, refuse_lost_index
+from .checking import cut_as_learnt, index_facts, refuse_lost_index
 from .index import find_stretches, read_index
 from .shared import IntArray
 
@@ -87,8 +87,7 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If the index is unsorted or has duplicates, or `X` holds text or infinite values.
         """
         values = self._check(X, reset=True)
-        index = read_index(X)
-        learn_index(self, X, index)
+        self.max_gap_, self.has_dates_, self.index_names_ = index_facts(X, read_index(X), self.max_gap)
         known = ~np.isnan(values)
         self.statistics_ = np.zeros(values.shape[1], dtype=values.dtype)
         self.statistics_[known.any(axis=0)] = np.nanmedian(values[:, known.any(axis=0)], axis=0)

@@ -6,7 +6,6 @@ not thousands of rows, so whole stretches of rows are drawn: *blocks*.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from ..logs.events import find_events
 from ..logs.index import cut_stretches, read_index
-from ..logs.shared import FloatArray, IntArray
+from ..logs.shared import FloatArray, IntArray, warn
 
 Measure = Callable[[Any, Any], float]
 
@@ -212,10 +211,9 @@ def _cut_blocks(y_true: Any) -> _Blocks:
             "use poisson_interval."
         )
     if len(begin) < FEW_EVENTS:
-        warnings.warn(
+        warn(
             f"y_true holds {len(begin)} events: with fewer than {FEW_EVENTS} the interval is unreliable, most often "
-            "too short.",
-            stacklevel=4,
+            "too short."
         )
     first, with_event = _place_blocks(begin, end, starts, len(labels))
     of_run = [np.flatnonzero(runs[first] == run) for run in range(runs[-1] + 1)]

@@ -5,7 +5,6 @@ A sampler is anything with ``fit_resample(X, y)``; a table has a row for each wi
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -27,7 +26,7 @@ from imblearn.utils import check_sampling_strategy
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from ..logs.shared import LARGEST_SEED
+from ..logs.shared import LARGEST_SEED, warn
 
 COMBINED = (SMOTEENN, SMOTETomek)
 INTERPOLATING = (SMOTE, BorderlineSMOTE, SVMSMOTE, KMeansSMOTE, ADASYN)
@@ -74,7 +73,7 @@ def run_sampler(sampler: Any, X: Any, y: Any) -> tuple[Any, Any, Any]:
         if not isinstance(sampler, INTERPOLATING) or not str(error).startswith(NO_PLACE):
             raise
         reason = str(error).split(".")[0]
-    _warn(
+    warn(
         f"{_name(sampler)} found no windows to start from ({reason}), so plain SMOTE made the windows. Take SMOTE to "
         "be rid of this warning."
     )
@@ -124,7 +123,7 @@ def _adapt_interpolating(sampler: Any, y: np.ndarray, columns: Sequence[int], n_
     """Return a sampler that makes rows between neighbours with no more neighbours than there are, and no new codes."""
     fewest = _fewest_added_to(sampler, y)
     if fewest == 1:
-        _warn(
+        warn(
             f"A class to be sampled has one window only, which has no neighbours: {_name(sampler)} gives way to "
             "RandomOverSampler, which repeats it. Label more events, or take RandomOverSampler."
         )
@@ -150,7 +149,7 @@ def _keep_codes(sampler: Any, columns: Sequence[int], n_columns: int) -> Any:
         return sampler
     kind = SMOTEN if len(columns) == n_columns else SMOTENC
     if type(sampler) is not SMOTE:
-        _warn(
+        warn(
             f"{_name(sampler)} would make values between the codes of categorical channels: {kind.__name__} takes its "
             "place. Take SMOTE, which does so without this warning, or a sampler that only chooses windows."
         )
@@ -177,7 +176,7 @@ def _limit(sampler: Any, name: str, most: int) -> None:
     if not isinstance(params[name], Integral):  # a NearestNeighbors counts the window itself
         key, most = f"{name}__n_neighbors", most + 1
     if params.get(key, 0) > most:
-        _warn(
+        warn(
             f"{_name(sampler)} looks for {key}={params[key]} neighbours, but the windows at hand give at most {most}: "
             f"{key}={most} is used. Label more events, or lower {key}."
         )
@@ -186,7 +185,3 @@ def _limit(sampler: Any, name: str, most: int) -> None:
 
 def _name(sampler: Any) -> str:
     return type(sampler).__name__
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=4)

@@ -5,7 +5,6 @@ Windows that a sampler chooses go by their number and are not copied; windows th
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from .._validation import resample_as_fitted
 from ..logs.log_windows import LogWindows
+from ..logs.shared import warn
 from .adapt import OF_ONE_CLASS, adapt_sampler, chooses_rows, draws_blindly, run_sampler
 from .temporal_oversampler import TemporalOversampler
 
@@ -237,11 +237,9 @@ def _check_choice(
     for channel in channels:
         _refuse_new_codes(name, windows, choice.made, channel)
     if isinstance(windows, LogWindows) and _overlap(windows, np.isin(y, choice.y[len(choice.chosen) :])):
-        warnings.warn(
+        warn(
             f"{name} makes windows between windows that overlap on the log: most come out as shifted copies, from "
-            "which there is little to learn. Take class_weight, TemporalOversampler, or a stride of window_size.",
-            UserWarning,
-            stacklevel=4,
+            "which there is little to learn. Take class_weight, TemporalOversampler, or a stride of window_size."
         )
 
 

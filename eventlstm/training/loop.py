@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from ..logs.shared import warn
 from ..losses.base import PreparedLoss
 from .batches import Batch, Output
 from .checkpoints import Checkpoint, fingerprint
@@ -159,7 +159,7 @@ class Trainer:
             except KeyboardInterrupt:
                 if is_one_of_many():
                     raise
-                warnings.warn(self._interrupted(), stacklevel=2)
+                warn(self._interrupted())
         self.best.restore(self.module)
         if self.checkpoint is not None and self._is_done():
             self.checkpoint.remove()

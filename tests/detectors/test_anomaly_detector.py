@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 import eventlstm as el
 from eventlstm import AnomalyDetector, LSTMAutoencoder, LSTMForecaster
+from eventlstm.logs.checking import check_scoring
 from eventlstm.logs.lanes import walk
 from eventlstm.thresholds import AutoThreshold, DynamicThreshold, LabelledThreshold, QuantileThreshold, TailThreshold
 
@@ -338,7 +339,7 @@ def test_smoothing_is_the_exponentially_weighted_mean_of_each_run():
 
 def test_a_row_s_score_is_what_the_shares_of_its_sensors_are_of():
     model = tiny(smoothing=1).fit(X)
-    log = model._check_log(TEST)
+    log = check_scoring(model, TEST)
     errors = model._models(model.estimators_).errors(log, 1)
     first = log.starts[:, None] + np.arange(len(model.cold_))  # (n_stretches, n_first)
     errors[first] /= model.cold_

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from eventlstm import LSTMAutoencoder, LSTMClassifier, LSTMForecaster
-from eventlstm.detectors.row_detector import split_rows
+from eventlstm.detectors.anomaly_detector import split_rows
 from eventlstm.detectors.row_models import (
     Projections,
     Reconstructions,

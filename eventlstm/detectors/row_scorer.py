@@ -1,0 +1,78 @@
+"""From a log to the score of each row, ``(n_rows,)``: errors of models in units of quiet ones, summed and smoothed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..logs.rows import Rows
+from .error_scorer import ErrorScorer, smooth
+from .quiet_rows import change_rows
+from .row_models import RowModels
+
+
+class RowScorer(NamedTuple):
+    """Fitted models of quiet rows, and how their errors become scores."""
+
+    models: RowModels
+    scorer: ErrorScorer | None  # None where the models give scores of their own
+    cold: np.ndarray | None  # (n_first, n_sensors) how many times larger errors are on the first rows of a stretch
+    smoothing: float
+    average: str
+    n_jobs: int | None
+
+    def parts(self, log: Rows) -> np.ndarray:
+        """Return what each sensor adds to the score of each row, (n_rows, n_sensors), before it is smoothed."""
+        return self.parts_of(self.models.errors(log, self.n_jobs), log.starts)
+
+    def parts_of(self, errors: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Return what the errors (n_rows, n_sensors) of the models add to the score of each row."""
+        if self.scorer is None or self.cold is None:
+            return errors
+        step = steps_in_stretch(starts, len(errors))
+        young = step < len(self.cold)
+        errors[young] /= self.cold[step[young]]
+        return self.scorer.parts(errors)
+
+    def score(self, parts: np.ndarray, starts: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Return the score of each row, (n_rows,); `before` is what each sensor adds on quiet rows, (n_sensors,)."""
+        return self.smooth(parts.sum(axis=1, keepdims=True), starts, before.sum(keepdims=True))[:, 0]
+
+    def smooth(self, parts: np.ndarray, starts: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Smooth each stretch by itself; before it, nothing is known but what quiet rows are like, `before`."""
+        if self.smoothing <= 1:
+            return parts
+        return np.concatenate(
+            [smooth(part, self.smoothing, before, self.average) for part in np.split(parts, starts[1:])]
+        )
+
+
+def learn_cold_starts(models: RowModels, log: Rows, scorer: ErrorScorer, n_jobs: int | None) -> np.ndarray:
+    """Return how many times larger errors are on the first rows of a stretch, (n_first, n_sensors).
+
+    Models know little there, in every run and after every gap. They are started anew all over the quiet rows; where
+    starts are few, sensors share what was seen of all.
+    """
+    starts = _cut_into_windows(log, models.window_size)
+    errors = models.errors(log._replace(starts=starts, runs=np.arange(len(starts))), n_jobs)
+    step, quiet = steps_in_stretch(starts, len(errors)), log.weight > 0
+    squares = np.clip(errors / scorer.scale_, -scorer.cap, scorer.cap) ** 2
+    larger = np.ones((models.window_size - (not models.looks_ahead), errors.shape[1]))
+    for age in range(len(larger)):
+        seen = squares[quiet & (step == age)]
+        if len(seen):
+            larger[age] = (seen.sum(axis=0) + scorer.shrinkage * seen.mean()) / (len(seen) + scorer.shrinkage)
+    return np.sqrt(np.maximum(larger, 1.0))
+
+
+def _cut_into_windows(log: Rows, window_size: int) -> np.ndarray:
+    """Return the first rows of stretches of `window_size` rows, none of them partly quiet."""
+    begins = np.union1d(log.starts, change_rows(log.weight > 0))
+    ends = np.append(begins[1:], len(log.values))
+    return np.concatenate([np.arange(begin, end, window_size) for begin, end in zip(begins, ends, strict=True)])
+
+
+def steps_in_stretch(starts: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return how many rows of its stretch are before each row."""
+    return np.arange(n_rows) - np.repeat(starts, np.diff(np.append(starts, n_rows)))
