@@ -1,4 +1,4 @@
-"""The command line: ``eventlstm demo``, ``fit``, ``score`` and ``detect``."""
+"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect`` and ``report``."""
 
 from __future__ import annotations
 

@@ -44,8 +44,9 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    It is causal: a row is filled by rows before it. Where sensors of turbofan engines (C-MAPSS) dropped out for a
-    while, average precision was .04 to .13 higher than with the median alone, which looks like a jump and back.
+    It is causal: a row is filled by rows before it. Where sensors of turbofan engines (C-MAPSS) dropped out for 30
+    rows at a time, average precision was .04 to .13 higher, in five of six trials, than with the median alone, which
+    looks like a jump and back.
 
     Examples
     --------

@@ -45,6 +45,9 @@ class RunKFold:
     `sklearn.model_selection.StratifiedGroupKFold` does for rows of a class, for events.
     An event is an unbroken stretch of rows that do not carry the most frequent label.
 
+    scikit-learn's default folds leak neighbouring rows into training. Estimators of logs warn of shuffled rows; folds
+    that cut a run here and there they cannot see.
+
     Examples
     --------
     >>> import eventlstm as el
