@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from ..alarms.alarm_policy import AlarmPolicy
+from ..alarms.model_scores import policy_of, score_rows, threshold_of
 from ..alarms.unlabelled import make_rule
 from ..detectors.anomaly_detector import AnomalyDetector
-from ..evaluation.sensors import policy_of
 from ..logs.index import read_index
 from ..logs.shared import NANOSECONDS_A_DAY
 from ..metrics.alarm_summary import AlarmReport, report_alarms, report_random_alarms
@@ -27,20 +26,16 @@ MANY = 3.0
 DELAY_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
-def make_policy(detector: AnomalyDetector) -> AlarmPolicy:
-    """Return the rules that make alarms of the scores of a fitted detector."""
-    policy: AlarmPolicy = policy_of(detector).set_params(threshold=detector.threshold_)
+def make_policy(model: Any) -> AlarmPolicy:
+    """Return the rules that make alarms of the scores of a fitted detector, or of a pipeline that ends in one."""
+    policy: AlarmPolicy = policy_of(model).set_params(threshold=threshold_of(model))
     return policy
 
 
 def score_and_flag(model: Any, X: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Return the score of each row, high where abnormal, and 1 on rows under alarm, else 0.
-
-    `model` is a detector, or a pipeline that ends in one.
-    """
-    score = pd.Series(-model.score_samples(X), index=X.index)
-    detector = model[-1] if isinstance(model, Pipeline) else model
-    return score, make_policy(detector).flag(score)
+    """Return the score of each row, high where abnormal, and 1 on rows under alarm, else 0."""
+    score = pd.Series(score_rows(model, X), index=X.index)
+    return score, make_policy(model).flag(score)
 
 
 def observed_days(index: pd.Index) -> float:

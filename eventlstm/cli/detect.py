@@ -189,7 +189,7 @@ def _make_detector(options: argparse.Namespace) -> AnomalyDetector:
 
 def _list_alarms(model: Pipeline, X: pd.DataFrame, score: pd.Series) -> pd.DataFrame:
     """Return the alarms with the sensors that each is due to."""
-    return make_policy(model[-1]).to_events(score, model[-1].attribution(model[:-1].transform(X)))
+    return make_policy(model).to_events(score, model[-1].attribution(model[:-1].transform(X)))
 
 
 def _measure(task: Task, flags: pd.Series, options: argparse.Namespace) -> None:

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..alarms.model_scores import last_step
 from ..archive.files import load
 from ..evaluation.html_report import report
 from ..logs.log import Log
 from .score import read_log_like
-from .shared import check_output, last_step, read_horizon, read_labels
+from .shared import check_output, read_horizon, read_labels
 
 DESCRIPTION = """\
 Write a page for the browser that shows what a saved model is worth on a labelled log: a verdict, measures with

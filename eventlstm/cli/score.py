@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..alarms.model_scores import last_step, score_rows, threshold_of
 from ..archive.files import load
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend
@@ -16,7 +17,10 @@ from ..logs.files import read_log
 from ..logs.log import Log
 from ..metrics.row_scores import detection_report
 from .alarm_text import format_measured, measure, score_and_flag
-from .shared import BLEND, NETWORKS, check_table_output, last_step, print_doubtful_sensors, read_labels, write_table
+from .shared import BLEND, NETWORKS, check_table_output, print_doubtful_sensors, read_labels, write_table
+
+# The probability above which a classifier without a threshold takes a row for one of an event.
+HALF = 0.5
 
 
 def run_score(options: argparse.Namespace) -> None:
@@ -68,9 +72,9 @@ def _score(model: Any, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     if _is_detector(model):
         score, flags = score_and_flag(model, X)
         return pd.DataFrame({"score": score, "alarm": flags}), last_step(model).threshold_
-    probability = model.predict_proba(X)[:, 1]
-    threshold = getattr(model, "threshold", 0.5)
-    return pd.DataFrame({"score": probability, "alarm": (probability >= threshold).astype(int)}, X.index), threshold
+    score, threshold = score_rows(model, X), threshold_of(model)
+    threshold = HALF if threshold is None else threshold
+    return pd.DataFrame({"score": score, "alarm": (score > threshold).astype(int)}, X.index), threshold
 
 
 def _measure(model: Any, labels: pd.Series, scores: pd.DataFrame, threshold: float) -> str:

@@ -73,12 +73,6 @@ def with_fill(model: Any) -> Pipeline:
     return make_pipeline(ForwardFill(), model).set_output(transform="pandas")
 
 
-def last_step(model: Any) -> Any:
-    """Return what a threshold and a pipeline are around."""
-    fitted = getattr(model, "estimator_", model)
-    return fitted[-1] if isinstance(fitted, Pipeline) else fitted
-
-
 def print_doubtful_sensors(X: pd.DataFrame) -> None:
     """Print which sensors are mostly missing or stand still, a line each."""
     for doubt in describe_doubtful_sensors(X):

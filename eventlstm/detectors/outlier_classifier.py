@@ -12,9 +12,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, has_fit_parameter
 
 from .._validation import HasMethods, check_is_fitted, check_sample_weight, fit_context, validate_data
+from ..alarms.model_scores import score_rows
 from ..logs.log_windows import LogWindows
 from ..recurrent.members import takes_3d
-from .row_models import abnormality
 
 # Quantiles of the quiet scores: the middle, and the border, of which the distance is the unit of scores.
 MIDDLE, BORDER = 0.5, 0.99
@@ -105,7 +105,7 @@ class OutlierClassifier(ClassifierMixin, BaseEstimator):
         quiet = np.flatnonzero((numbers == self.quiet_class_) & (weight > 0))
         samples, weight = X.take(quiet, axis=0), weight[quiet]
         self.detector_ = self._fit_detector(samples, weight, weighted=sample_weight is not None)
-        score = abnormality(self.detector_)(samples)
+        score = score_rows(self.detector_, samples)
         middle, self.border_ = np.quantile(score, [MIDDLE, BORDER], weights=weight, method="inverted_cdf").tolist()
         self.spread_ = self.border_ - middle or 1.0
         return self
@@ -124,7 +124,7 @@ class OutlierClassifier(ClassifierMixin, BaseEstimator):
             Probabilities, in the order of `classes_`; that of the abnormal class rises with the detector's score.
         """
         check_is_fitted(self)
-        score = abnormality(self.detector_)(X if is_whole(X) else validate_data(self, X, reset=False))
+        score = score_rows(self.detector_, X if is_whole(X) else validate_data(self, X, reset=False))
         odds = np.arcsinh((score - self.border_) / self.spread_)  # their logarithm
         proba = np.stack([expit(odds), expit(-odds)], axis=1)
         return proba if self.quiet_class_ else proba[:, ::-1]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.multioutput import MultiOutputRegressor
-from sklearn.pipeline import Pipeline
 
+from ..alarms.model_scores import score_rows
 from ..logs.input_scaler import InputScaler
 from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
@@ -241,7 +242,7 @@ class Scores(WindowModels):
     gives_errors = False
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
-        score = self._by_block(abnormality(member), member, self._cut(seen[0], seen[2]))
+        score = self._by_block(partial(score_rows, member), member, self._cut(seen[0], seen[2]))
         return score.reshape(-1, 1).astype(np.float64)
 
 
@@ -279,22 +280,6 @@ def refuse_empty(windows: LogWindows) -> LogWindows:
         "No window is left to learn from: none ends at a quiet row, or of a regressor, none before one. Lower stride, "
         "raise max_gap, or pass longer quiet stretches."
     )
-
-
-def abnormality(detector: Any) -> Callable[[Any], np.ndarray]:
-    """Return a function of samples that is high where they are abnormal, whatever the detector's own sign.
-
-    scikit-learn's `score_samples` and `decision_function` are high for normal samples; PyOD's `decision_function`,
-    whose detectors keep `decision_scores_`, is high for abnormal ones.
-    """
-    if hasattr(detector, "anomaly_score"):
-        return detector.anomaly_score
-    last = detector[-1] if isinstance(detector, Pipeline) else detector
-    if hasattr(last, "decision_scores_"):
-        return detector.decision_function
-    if hasattr(detector, "score_samples"):
-        return lambda X: -detector.score_samples(X)
-    return lambda X: -detector.decision_function(X)
 
 
 def changes(levels: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import is_classifier
 from sklearn.metrics import average_precision_score
-from sklearn.pipeline import Pipeline
 
+from ..alarms.model_scores import last_step, score_rows
 from ..logs.events import check_flags
 from .measured_rows import read_scores
 
@@ -56,31 +55,22 @@ def anomaly_average_precision(estimator: Any, X: Any, y: Any) -> float:
     True
     """
     events = check_flags(y, "y")
-    scores = read_scores(_anomaly_scores(estimator, X), y)
+    _refuse_others(estimator)
+    scores = read_scores(score_rows(estimator, X), y)
     return float(average_precision_score(events, scores)) if events.any() else np.nan
 
 
-def _anomaly_scores(estimator: Any, X: Any) -> npt.NDArray[np.float64]:
-    """Return scores that are high for what is abnormal."""
-    if hasattr(estimator, "best_estimator_"):
-        return _anomaly_scores(estimator.best_estimator_, X)
-    if isinstance(estimator, Pipeline):
-        steps, last = estimator[:-1], estimator[-1]
-        return _anomaly_scores(last, steps.transform(X) if len(steps.steps) else X)
-    if hasattr(estimator, "anomaly_score"):
-        return np.asarray(estimator.anomaly_score(X), dtype=np.float64)
-    _refuse_others(estimator)
-    return -np.asarray(estimator.score_samples(X), dtype=np.float64)
-
-
 def _refuse_others(estimator: Any) -> None:
-    name = type(estimator).__name__
-    if is_classifier(estimator):
+    last = last_step(estimator)
+    name = type(last).__name__
+    if hasattr(last, "anomaly_score"):
+        return
+    if is_classifier(last):
         raise TypeError(
             f"{name} is a classifier, whose probabilities rise with the danger. Use scoring='average_precision'; "
             "anomaly_average_precision is for outlier detectors."
         )
-    if not hasattr(estimator, "score_samples"):
+    if not hasattr(last, "score_samples"):
         raise TypeError(
             f"{name} has neither anomaly_score (high is abnormal) nor score_samples (low is abnormal), so that the "
             "direction of its scores is not known. Give it one of them, or measure its scores with "

@@ -10,7 +10,7 @@ from ..metrics.alarm_costs import time_unit
 from ..metrics.curves import alarm_curve
 from ..metrics.intervals import Interval, binomial_interval, poisson_interval
 from ..metrics.matching import Matched, read_match
-from .drawing import axes_for, flag_rows, on_rows, refuse_other_shape, scores_of, threshold_of
+from .drawing import axes_for, flag_rows, on_rows, own_threshold, refuse_other_shape, scores_of
 
 
 class AlarmCurveDisplay:
@@ -161,7 +161,7 @@ class AlarmCurveDisplay:
         AlarmCurveDisplay
             The plot.
         """
-        own = {"name": type(estimator).__name__, "threshold": threshold_of(estimator, options)}
+        own = {"name": type(estimator).__name__, "threshold": own_threshold(estimator, options)}
         return cls.from_predictions(on_rows(y, X), scores_of(estimator, X), **own | options)
 
     def plot(self, ax: Any = None) -> Self:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from ..alarms.model_scores import score_rows, threshold_of
 from ..metrics.measured_rows import read_scores
 
 # The units of a layer lie between these quantiles in the bands of a plot.
@@ -55,20 +56,7 @@ def draw_band(ax: Any, steps: Any, values: np.ndarray, name: str, color: str | N
 
 def scores_of(estimator: Any, X: Any) -> Any:
     """Return the scores of the rows of `X`, high where an event is near, with the index of `X` where it has one."""
-    if hasattr(estimator, "anomaly_score"):
-        score = estimator.anomaly_score(X)
-    elif hasattr(estimator, "predict_proba"):
-        score = _of_two_classes(np.asarray(estimator.predict_proba(X)))
-    elif hasattr(estimator, "score_samples"):
-        score = -np.asarray(estimator.score_samples(X))
-    elif hasattr(estimator, "decision_function"):
-        score = estimator.decision_function(X)
-    else:
-        raise TypeError(
-            f"{type(estimator).__name__} has neither anomaly_score, predict_proba, score_samples nor "
-            "decision_function. Compute scores and use from_predictions."
-        )
-    return on_rows(score, X)
+    return on_rows(score_rows(estimator, X), X)
 
 
 def on_rows(values: Any, X: Any) -> Any:
@@ -77,12 +65,6 @@ def on_rows(values: Any, X: Any) -> Any:
     if not isinstance(index, pd.Index) or isinstance(getattr(values, "index", None), pd.Index):
         return values
     return pd.Series(np.asarray(values), index=index)
-
-
-def _of_two_classes(proba: np.ndarray) -> np.ndarray:
-    if proba.ndim != 2 or proba.shape[1] != 2:
-        raise ValueError(f"predict_proba gave the shape {proba.shape}. Fit on two classes, 0 and 1.")
-    return proba[:, 1]
 
 
 def flag_rows(y_true: Any, y_score: Any, threshold: Any, policy: Any) -> np.ndarray | None:
@@ -98,7 +80,7 @@ def flag_rows(y_true: Any, y_score: Any, threshold: Any, policy: Any) -> np.ndar
     return np.asarray(own.flag(on_rows(on_rows(scores, y_true), y_score)))
 
 
-def threshold_of(estimator: Any, options: dict[str, Any]) -> Any:
-    """Return the threshold that a detector has, unless the options name a policy with one of its own."""
+def own_threshold(estimator: Any, options: dict[str, Any]) -> Any:
+    """Return the threshold that a model has, unless the options name a policy with one of its own."""
     decided = getattr(options.get("policy"), "threshold", None) is not None
-    return None if decided else getattr(estimator, "threshold_", None)
+    return None if decided else threshold_of(estimator)

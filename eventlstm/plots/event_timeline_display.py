@@ -11,7 +11,7 @@ from ..logs.events import list_events, row_labels, to_events
 from ..logs.index import find_stretches, read_index
 from ..logs.shared import FloatArray
 from ..metrics.matching import read_match
-from .drawing import axes_for, date_axis, flag_rows, on_rows, refuse_other_shape, scores_of, threshold_of
+from .drawing import axes_for, date_axis, flag_rows, on_rows, own_threshold, refuse_other_shape, scores_of
 
 COLORS = {"event": "tab:orange", "missed event": "tab:red", "alarm": "tab:green", "false alarm": "tab:purple"}
 SCORES_OF_LANE = 0.8  # share of a lane's height that scores take; alarms are below them
@@ -158,7 +158,7 @@ class EventTimelineDisplay:
         EventTimelineDisplay
             The plot.
         """
-        own = {"threshold": threshold_of(estimator, options)}
+        own = {"threshold": own_threshold(estimator, options)}
         labels = None if y is None else on_rows(y, X)
         return cls.from_predictions(labels, scores_of(estimator, X), **own | options)
 

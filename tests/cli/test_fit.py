@@ -8,6 +8,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
+from eventlstm.alarms.model_scores import threshold_of
 from eventlstm.cli.parser import main
 
 QUICK = ["--max-epochs", "2", "--members", "2", "--folds", "2"]
@@ -48,7 +49,7 @@ def test_scores_are_those_of_the_loaded_model_and_alarms_those_of_its_threshold(
     log = el.read_log(files / "log.csv", time="time", run="machine", label="failure")
     assert scores.index.equals(log.X.index)
     np.testing.assert_allclose(scores["score"], model.predict_proba(log.X)[:, 1], rtol=1e-12)
-    assert (scores["alarm"] == (scores["score"] >= model.threshold)).all()
+    assert (scores["alarm"] == (scores["score"] > threshold_of(model))).all()
     assert re.search(r"average precision.*\n *blend ", capsys.readouterr().out)
 
 

@@ -23,7 +23,6 @@ from eventlstm.detectors.row_models import (
     StepForecasts,
     View,
     WindowForecasts,
-    abnormality,
     choose_kind,
 )
 from eventlstm.logs.input_scaler import InputScaler
@@ -241,41 +240,3 @@ def test_a_network_inside_a_pipeline_is_told_its_channels():
     models = fit_models(Scores, [make_pipeline(StandardScaler(), LSTMAutoencoder(latent_size=2, **SMALL))])
     assert models.members[0][-1].n_channels_ == 2
     assert models.errors(LOG, 1).shape == (90, 1)
-
-
-class Point:
-    """A detector with one way to score, whose sign its class knows."""
-
-    def __init__(self, **methods):
-        vars(self).update(methods)
-
-
-@pytest.mark.parametrize(
-    ("detector", "sign"),
-    [
-        (Point(anomaly_score=lambda X: X, score_samples=lambda X: -X), 1),
-        (Point(decision_scores_=[], decision_function=lambda X: X), 1),
-        (Point(score_samples=lambda X: X, decision_function=lambda X: X), -1),
-        (Point(decision_function=lambda X: X), -1),
-    ],
-)
-def test_scores_are_turned_so_that_high_is_abnormal(detector, sign):
-    np.testing.assert_array_equal(abnormality(detector)(np.arange(3.0)), sign * np.arange(3.0))
-
-
-def test_the_direction_of_scores_is_that_of_the_last_step_of_a_pipeline():
-    class Far(BaseEstimator):
-        """Scores as PyOD does."""
-
-        def fit(self, X, y=None):
-            """Score."""
-            self.decision_scores_ = self.decision_function(X)
-            return self
-
-        def decision_function(self, X):
-            """Return the distance from zero."""
-            return np.abs(X).sum(axis=1)
-
-    for model in (make_pipeline(StandardScaler(), Far()), make_pipeline(StandardScaler(), IsolationForest())):
-        score = abnormality(model.fit(LOG.values))(np.array([[0.0, 0.0], [1e3, 1e3]]) + LOG.values.mean(axis=0))
-        assert score[1] > score[0]

@@ -328,6 +328,6 @@ def test_nonsense_is_not_drawn(what):
 def test_what_has_no_scores_is_refused_with_the_remedy():
     with pytest.raises(TypeError, match="StandardScaler has neither anomaly_score"):
         AlarmCurveDisplay.from_estimator(StandardScaler(), np.ones((3, 1)), [0, 1, 0])
-    with pytest.raises(ValueError, match=r"the shape \(3, 3\)\. Fit on two classes"):
+    with pytest.raises(ValueError, match=r"knows the classes \[0, 1, 2\], where 0 and 1"):
         model = LogisticRegression().fit([[0.0], [1.0], [2.0]], [0, 1, 2])
         PrecisionRecallDisplay.from_estimator(model, [[0.0], [1.0], [2.0]], [0, 1, 0])
