@@ -342,7 +342,7 @@ def judge(result, task):
         thresholds = el.choose_threshold(y[task.choosing], score[task.choosing])
     corrected = result["corrected"][rows]
     return {
-        "MCC": matthews_corrcoef(y[rows], score[rows] >= thresholds),
+        "MCC": matthews_corrcoef(y[rows], score[rows] > thresholds),
         "Brier skill": d2_brier_score(y[rows], score[rows]),
         "the same, corrected": np.nan if np.isnan(corrected).any() else d2_brier_score(y[rows], corrected),
     }

@@ -143,7 +143,7 @@ def alarms_of_folds(task, score, fold_of_row):
         except ValueError as error:  # the score keeps the budget nowhere: no alarm is the best that it can do
             print(f"no alarms in fold {fold}: {error}", file=sys.stderr)
             threshold = np.inf
-        alarms[own] = (score[own] >= threshold).astype(int)
+        alarms[own] = (score[own] > threshold).astype(int)
     return alarms
 
 

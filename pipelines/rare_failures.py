@@ -107,7 +107,7 @@ def score_held_out(model, fit, choose, test):
     threshold = el.choose_threshold(choose[1], model.predict_proba(choose[0])[:, 1])
     score = model.predict_proba(test[0])[:, 1]
     report = detection_report(test[1], score, threshold)
-    alarm = pd.Series(score >= threshold, index=test[0].index)
+    alarm = pd.Series(score > threshold, index=test[0].index)
     return {"average precision": report["average_precision"], "MCC": report["mcc"], "F1": report["f1"]}, alarm
 
 

@@ -112,8 +112,7 @@ class LabelledThreshold(ScoreThreshold):
         if self.measure == "cost":
             return -(self.miss_cost * fn + fp) / (tn + fp + fn + tp)
         if self.measure == "mcc":
-            spread = np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn)
-            return (tp * tn - fp * fn) / np.where(spread > 0, spread, 1.0)
+            return _mcc(tn, fp, fn, tp)
         weight = self.beta**2
         return (1.0 + weight) * tp / ((1.0 + weight) * tp + weight * fn + fp)
 
@@ -142,7 +141,7 @@ def choose_threshold(
     min_recall: float | None = None,
     cost: tuple[float, float] | None = None,
 ) -> float:
-    """Return the threshold at which ``y_score >= threshold`` does best on labelled rows held out from training.
+    """Return the threshold at which ``y_score > threshold`` does best on labelled rows held out from training.
 
     Parameters
     ----------
@@ -228,7 +227,7 @@ def choose_threshold(
     allowed = _allowed(limits, len(thresholds))
     best = np.flatnonzero(allowed & (value == value[allowed].max()))
     fewest_flags = cost is not None or objective == "recall"  # which do not mind how long false alarms last
-    return _halfway(thresholds, int(best[-1 if fewest_flags else 0]))
+    return float(_between(thresholds[::-1])[:0:-1][best[-1 if fewest_flags else 0]])
 
 
 def _check(y_true: Any, y_score: Any, objective: str, cost: Any) -> tuple[np.ndarray, FloatArray]:
@@ -263,14 +262,6 @@ def _allowed(limits: dict[str, tuple[float | None, Callable[[], FloatArray]]], n
             )
         allowed &= kept
     return allowed
-
-
-def _halfway(thresholds: FloatArray, best: int) -> float:
-    if best == 0:
-        return float(thresholds[0])
-    below, at = thresholds[best - 1], thresholds[best]
-    middle = below + (at - below) / 2
-    return float(middle if middle > below else at)  # nothing lies between two neighbouring floats
 
 
 class _Alarms:
@@ -332,7 +323,7 @@ class _Alarms:
 
 def _mcc(tn: FloatArray, fp: FloatArray, fn: FloatArray, tp: FloatArray) -> FloatArray:
     """Return Matthews' correlation, which is 0 where all rows are flagged."""
-    spread = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    spread = np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn)
     return (tp * tn - fp * fn) / np.where(spread > 0, spread, 1.0)
 
 

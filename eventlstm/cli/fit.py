@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.model_selection import FixedThresholdClassifier
 from tqdm import tqdm
 
+from ..alarms.model_scores import as_reached, threshold_of
 from ..archive.files import save
 from ..datasets.sensor_log import make_sensor_log
 from ..detectors.event_blend import EventBlend
@@ -52,7 +53,7 @@ def run_demo(options: argparse.Namespace) -> None:
     scores: dict[str, np.ndarray] = {}
     table, model = _fit_and_measure(log, options, scores)
     print(verdict(table, table.index[0]))
-    _write_report(log, scores, table.index[0], model.threshold, options)
+    _write_report(log, scores, table.index[0], threshold_of(model), options)
     if options.keep is not None:
         log.X.assign(failure=log.y).reset_index().to_csv(options.keep / "log.csv", index=False)
         save(model, options.keep / "model.eventlstm")
@@ -93,7 +94,7 @@ def run_fit(options: argparse.Namespace) -> None:
     model.event_label_, model.horizon_ = event, options.horizon  # so that `score` reads labels alike
     save(model, options.output)
     source = "from held-out rows" if options.threshold is None else "as given"
-    print(f"Saved {options.output}, fitted on all runs, with the threshold {model.threshold:.4f} {source}.")
+    print(f"Saved {options.output}, fitted on all runs, with the threshold {threshold_of(model):.4f} {source}.")
 
 
 def _fit_and_measure(
@@ -135,7 +136,9 @@ def _make_model(options: argparse.Namespace) -> EventBlend | EventClassifier:
 
 
 def _with_threshold(model: Any, threshold: float) -> FixedThresholdClassifier:
-    return FixedThresholdClassifier(model, threshold=threshold, pos_label=1, response_method="predict_proba")
+    return FixedThresholdClassifier(
+        model, threshold=as_reached(threshold), pos_label=1, response_method="predict_proba"
+    )
 
 
 def _check_folds(splitter: Any, X: pd.DataFrame, y: pd.Series) -> None:

@@ -33,7 +33,7 @@ def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, flo
     y_score : array-like of shape (n_rows,)
         Scores that rise with the danger.
     threshold : float or array-like of shape (n_rows,)
-        Rows with a score of at least this are flagged; one for all, or one a row where folds have their own. It must
+        Rows with a higher score are flagged; one for all, or one a row where folds have their own. It must
         come from other rows than these.
 
     Returns
@@ -59,7 +59,7 @@ def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, flo
     y_score = np.asarray(y_score, dtype=np.float64)
     if not np.isin(y_true, (0, 1)).all():
         raise ValueError(f"y_true holds {np.unique(y_true)[:5]}, where 0 and 1 are wanted. Pass y == 'fault', say.")
-    flagged = (y_score >= threshold).astype(int)
+    flagged = (y_score > threshold).astype(int)
     has_event, has_quiet = bool((y_true == 1).any()), bool((y_true == 0).any())
     return {
         "average_precision": float(average_precision_score(y_true, y_score)) if has_event else np.nan,

@@ -73,10 +73,10 @@ def test_no_threshold_within_the_false_alarms_allowed_has_more_recall(runs, limi
             choose_threshold(y, score, objective="recall", max_false_alarms_per_day=limit)
         return
     chosen = choose_threshold(y, score, objective="recall", max_false_alarms_per_day=limit)
-    assert most_false_alarms(y, score, chosen) <= limit * quiet_days
-    assert recall(y, score >= chosen) == max(recall(y, score >= t) for t in allowed)
-    higher = score.unique()[score.unique() > score[score >= chosen].min()]
-    assert all(recall(y, score >= t) < recall(y, score >= chosen) for t in higher)
+    assert most_false_alarms(y, score, score[score > chosen].min()) <= limit * quiet_days
+    assert recall(y, score > chosen) == max(recall(y, score >= t) for t in allowed)
+    higher = score.unique()[score.unique() > score[score > chosen].min()]
+    assert all(recall(y, score >= t) < recall(y, score > chosen) for t in higher)
 
 
 @given(runs=logs, limit=st.sampled_from([0.3, 0.5, 0.75, 1.0]))
@@ -94,8 +94,8 @@ def test_a_limit_on_precision_or_recall_is_kept_and_the_other_made_largest(runs,
                 choose_threshold(y, score, objective=wanted, **{kept: limit})
             continue
         chosen = choose_threshold(y, score, objective=wanted, **{kept: limit})
-        assert of_limit(y, score >= chosen) >= limit
-        assert measure(y, score >= chosen) == pytest.approx(max(measure(y, score >= t) for t in allowed))
+        assert of_limit(y, score > chosen) >= limit
+        assert measure(y, score > chosen) == pytest.approx(max(measure(y, score >= t) for t in allowed))
 
 
 @given(runs=logs, cost=st.sampled_from([(100, 1), (1, 1), (1, 100), (3.5, 2), (0, 1)]))
@@ -107,7 +107,7 @@ def test_no_threshold_costs_less(runs, cost):
         return cost[0] * count(y, score >= threshold)[1] + cost[1] * most_false_alarms(y, score, threshold)
 
     chosen = choose_threshold(y, score, cost=cost)
-    assert total(chosen) == pytest.approx(min(total(t) for t in score.unique()))
+    assert total(score[score > chosen].min()) == pytest.approx(min(total(t) for t in score.unique()))
     arrays = choose_threshold(y.to_numpy(), score.to_numpy(), cost=cost) if len(runs) == 1 else chosen
     assert arrays == chosen
 
@@ -131,7 +131,7 @@ def test_an_alarm_that_swallows_others_does_not_make_them_right():
     y = pd.Series([0, 1, 0, 0, 0, 0], index=pd.date_range("2024-01-01", periods=6, freq="4h"))
     score = pd.Series([0.2, 0.1, 0.9, 0.3, 0.8, 0.25], index=y.index)
     # at .25 one alarm lasts from the third row on, at .8 there are two, in 20 quiet hours
-    assert choose_threshold(y, score, objective="recall", max_false_alarms_per_day=3) == 0.1
+    assert choose_threshold(y, score, objective="recall", max_false_alarms_per_day=3) == np.nextafter(0.1, 0)
     with pytest.raises(ValueError, match=r"No threshold keeps max_false_alarms_per_day=1: the best is 1\.2"):
         choose_threshold(y, score, max_false_alarms_per_day=1)
 
@@ -182,3 +182,12 @@ def test_the_threshold_serves_in_scikit_learns_classifier():
 def test_limits_that_cannot_be_kept_are_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         choose_threshold([0, 1, 0, 1, 0], [0.1, 0.9, 0.8, 0.3, 0.2], **parameters)
+
+
+def test_between_neighbouring_floats_a_threshold_flags_the_higher_alone():
+    high = np.nextafter(0.5, 1)
+    assert choose_threshold([0, 1], [0.5, high]) == 0.5
+
+
+def test_a_threshold_that_is_to_flag_all_rows_is_below_the_lowest():
+    assert choose_threshold([1, 0], [0.5, 0.9], objective="recall") < 0.5

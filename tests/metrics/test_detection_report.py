@@ -20,7 +20,7 @@ def test_the_report_holds_the_measures_of_scikit_learn(threshold, seed):
     rng = np.random.RandomState(seed)
     y = rng.binomial(1, 0.2, 300)
     scores = (rng.normal(size=300) + y).round(1)
-    flagged = scores >= threshold
+    flagged = scores > threshold
     assert detection_report(y, scores, threshold) == pytest.approx(
         {
             "average_precision": average_precision_score(y, scores),
@@ -37,12 +37,13 @@ def test_the_report_holds_the_measures_of_scikit_learn(threshold, seed):
 def test_a_row_is_flagged_by_its_own_threshold(threshold):
     y, scores = [0, 1, 1, 0], np.array([0.1, 0.6, 0.3, 0.8])
     report = detection_report(y, scores, threshold)
-    flagged = scores >= np.array(threshold)
+    flagged = scores > np.array(threshold)
     assert report["recall"] == recall_score(y, flagged) and report["precision"] == precision_score(y, flagged)
 
 
-def test_a_score_at_the_threshold_is_flagged():
-    assert detection_report([0, 1], [0.1, 0.5], 0.5)["recall"] == 1.0
+def test_a_score_at_the_threshold_is_not_flagged():
+    assert detection_report([0, 1], [0.1, 0.5], 0.5)["recall"] == 0.0
+    assert detection_report([0, 1], [0.1, 0.5], np.nextafter(0.5, 0))["recall"] == 1.0
 
 
 @pytest.mark.parametrize(
