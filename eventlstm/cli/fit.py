@@ -61,7 +61,7 @@ def run_demo(options: argparse.Namespace) -> None:
 
 
 def _write_report(
-    log: Log, scores: dict[str, np.ndarray], ours: str, threshold: float, options: argparse.Namespace
+    log: Log, scores: dict[str, np.ndarray], ours: str, threshold: float | None, options: argparse.Namespace
 ) -> None:
     """Write the page of the scores of held-out runs, where there is what draws it."""
     if find_spec("plotly") is None:
