@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import eventlstm
+
 PACKAGE = Path(__file__).parents[1] / "eventlstm"
 # A package imports only from those before it.
 LINE = (
@@ -106,10 +108,37 @@ def test_a_file_with_one_public_class_bears_its_name(package):
     expect_none(naming_faults(package, DOORS[package], SOURCES))
 
 
-def test_importing_the_package_loads_no_heavy_package_that_it_can_do_without():
-    program = "import sys, eventlstm; print(sorted({'dask', 'matplotlib', 'onnx', 'plotly'} & set(sys.modules)))"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import eventlstm",
+        "import eventlstm.cli",
+        "from eventlstm.cli import main; main(['--version'])",
+        "from eventlstm.cli import main; main(['detect', '--help'])",
+    ],
+)
+def test_what_computes_nothing_waits_for_no_library(program):
+    assert modules_after(program) & {"torch", "sklearn", "pandas", "numpy", *HEAVY_PACKAGES} == set()
+
+
+def test_all_public_names_together_load_no_heavy_package():
+    loaded = modules_after("from eventlstm import *")
+    assert loaded & (HEAVY_PACKAGES - {"pyarrow"}) == set() and "torch" in loaded  # pandas loads pyarrow itself
+
+
+def test_the_root_names_for_type_checkers_are_those_it_loads():
+    block = next(node for node in ast.parse(SOURCES["__init__"]).body if is_for_type_checkers(node))
+    named = {node.module: [alias.name for alias in node.names] for node in block.body}
+    modules = named.pop(None)
+    assert (tuple(modules), named) == (
+        eventlstm.MODULES,
+        {key: names.split() for key, names in eventlstm.ROOMS.items()},
+    )
+
+
+def test_a_name_that_the_root_does_not_have_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'eventlstm' has no attribute 'LSTMClasifier'"):
+        eventlstm.LSTMClasifier  # noqa: B018
 
 
 @pytest.mark.parametrize(
@@ -230,6 +259,14 @@ def test_a_private_name_of_scikit_learn_is_caught(source):
 def test_docstrings_are_not_counted_as_lines():
     source = '"""Head\nof two lines."""\n\n\ndef f():\n    """Say\n    so."""\n    return 1\n'
     assert lines_without_docstrings(source) == 2
+
+
+def modules_after(program: str) -> set[str]:
+    """The names of the top modules that a program has loaded by its end."""
+    ask = "import atexit, sys; atexit.register(lambda: print('loaded', *{m.split('.')[0] for m in sys.modules}))"
+    run = subprocess.run([sys.executable, "-c", f"{ask}\n{program}"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.splitlines()[-1].split()[1:])
 
 
 def expect_none(faults: list[str]) -> None:

@@ -27,9 +27,8 @@ from ..logs.index import read_index
 from ..logs.log import Log
 from ..logs.splitters import RunKFold
 from ..recurrent.lstm_classifier import LSTMClassifier
+from .names import BLEND, NETWORKS
 from .shared import (
-    BLEND,
-    NETWORKS,
     check_output,
     enumerate_first,
     find_event,

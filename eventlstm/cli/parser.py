@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .detect import run_detect
-from .fit import run_demo, run_fit
-from .report import add_parser as add_report
-from .score import run_score
-from .shared import BLEND, NETWORKS
+from .names import BLEND, NETWORKS
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -27,6 +24,10 @@ examples:
   eventlstm fit log.csv --time time --run machine --label failure -o model.eventlstm
   eventlstm score model.eventlstm new.csv -o scores.csv
   eventlstm detect log.csv --time time --run machine --normal-until 2024-03-01 -o alarms.csv
+"""
+REPORT = """\
+Write a page for the browser that shows what a saved model is worth on a labelled log: a verdict, measures with
+intervals beside baselines, and a timeline with a threshold to move. It is one file, and needs no network.
 """
 DETECT = """\
 Learn what is normal in a log without labels, score how far each row is from it, and list the alarms: when, how high,
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning  # type: ignore[assignment]
-            options.run_command(options)
+            find_command(options.run_command)(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         message = " ".join(str(error).split())
         print(f"eventlstm {options.command}: {message}", file=sys.stderr)
@@ -70,6 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"eventlstm {options.command}: interrupted, nothing was written.", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def find_command(address: str) -> Callable[[argparse.Namespace], None]:
+    """Return the function of a command; its file is read only now: torch takes seconds that `--help` can spare."""
+    module, name = address.split(".")
+    command: Callable[[argparse.Namespace], None] = getattr(importlib.import_module(f".{module}", __package__), name)
+    return command
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -88,14 +96,18 @@ def make_parser() -> argparse.ArgumentParser:
     _add_detect(
         commands.add_parser("detect", help="without labels: learn what is normal, list alarms", description=DETECT)
     )
-    add_report(commands)
+    _add_report(
+        commands.add_parser(
+            "report", help="show in the browser what a saved model is worth on a log", description=REPORT
+        )
+    )
     return parser
 
 
 def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--keep", metavar="FOLDER", type=Path, help="write the log and the model into this folder")
     _add_training_options(demo)
-    demo.set_defaults(run_command=run_demo)
+    demo.set_defaults(run_command="fit.run_demo")
 
 
 def _add_fit(fit: argparse.ArgumentParser) -> None:
@@ -106,7 +118,7 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
     _add_no_baselines(fit)
     _add_training_options(fit)
-    fit.set_defaults(run_command=run_fit)
+    fit.set_defaults(run_command="fit.run_fit")
 
 
 def _add_score(score: argparse.ArgumentParser) -> None:
@@ -114,7 +126,7 @@ def _add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
     _add_log_options(score)
     score.add_argument("--device", help="torch device to score on (default: the one in fit)")
-    score.set_defaults(run_command=run_score)
+    score.set_defaults(run_command="score.run_score")
 
 
 def _add_detect(detect: argparse.ArgumentParser) -> None:
@@ -138,7 +150,32 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     _add_horizon(detect)
     _add_no_baselines(detect)
     _add_network_options(detect, members=2, epochs="at most 60, fewer when they bring nothing")
-    detect.set_defaults(run_command=run_detect)
+    detect.set_defaults(run_command="detect.run_detect")
+
+
+def _add_report(report: argparse.ArgumentParser) -> None:
+    report.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
+    report.add_argument("log", metavar="LOG", type=Path, help="CSV or Parquet file: rows that were not trained on")
+    report.add_argument("-o", "--output", metavar="PAGE", type=Path, default=Path("report.html"), help="file to write")
+    report.add_argument("--time", help="column of the time (default: the one in fit)")
+    report.add_argument("--run", action="append", help="column naming the machine or run (default: the one in fit)")
+    report.add_argument("--label", help="column of the labels, 1 on rows of an event")
+    report.add_argument(
+        "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
+    )
+    report.add_argument(
+        "--train", metavar="LOG", type=Path, help="the log of the fit, to fit baselines on that need labels"
+    )
+    report.add_argument("--threshold", type=float, help="score to alarm at (default: that of the model)")
+    report.add_argument(
+        "--early", default="0", help="how long before an event an alarm may come: rows, or 2h (default: 0)"
+    )
+    report.add_argument("--late", default="0", help="how long after an event an alarm may come (default: 0)")
+    report.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
+    report.add_argument("--title", default=None, help="title of the page")
+    report.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")
+    report.add_argument("--device", help="torch device to score on (default: the one in fit)")
+    report.set_defaults(run_command="report.run_report")
 
 
 def _add_log_options(parser: argparse.ArgumentParser) -> None:

@@ -13,40 +13,6 @@ from ..logs.log import Log
 from .score import read_log_like
 from .shared import check_output, read_horizon, read_labels
 
-DESCRIPTION = """\
-Write a page for the browser that shows what a saved model is worth on a labelled log: a verdict, measures with
-intervals beside baselines, and a timeline with a threshold to move. It is one file, and needs no network.
-"""
-
-
-def add_parser(commands: Any) -> None:
-    """Add the command to those of the program."""
-    parser = commands.add_parser(
-        "report", help="show in the browser what a saved model is worth on a log", description=DESCRIPTION
-    )
-    parser.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
-    parser.add_argument("log", metavar="LOG", type=Path, help="CSV or Parquet file: rows that were not trained on")
-    parser.add_argument("-o", "--output", metavar="PAGE", type=Path, default=Path("report.html"), help="file to write")
-    parser.add_argument("--time", help="column of the time (default: the one in fit)")
-    parser.add_argument("--run", action="append", help="column naming the machine or run (default: the one in fit)")
-    parser.add_argument("--label", help="column of the labels, 1 on rows of an event")
-    parser.add_argument(
-        "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
-    )
-    parser.add_argument(
-        "--train", metavar="LOG", type=Path, help="the log of the fit, to fit baselines on that need labels"
-    )
-    parser.add_argument("--threshold", type=float, help="score to alarm at (default: that of the model)")
-    parser.add_argument(
-        "--early", default="0", help="how long before an event an alarm may come: rows, or 2h (default: 0)"
-    )
-    parser.add_argument("--late", default="0", help="how long after an event an alarm may come (default: 0)")
-    parser.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
-    parser.add_argument("--title", default=None, help="title of the page")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")
-    parser.add_argument("--device", help="torch device to score on (default: the one in fit)")
-    parser.set_defaults(run_command=run_report)
-
 
 def run_report(options: argparse.Namespace) -> None:
     """Write the report of a saved model on a file."""

@@ -17,7 +17,8 @@ from ..logs.files import read_log
 from ..logs.log import Log
 from ..metrics.row_scores import detection_report
 from .alarm_text import format_measured, measure, score_and_flag
-from .shared import BLEND, NETWORKS, check_table_output, print_doubtful_sensors, read_labels, write_table
+from .names import BLEND, NETWORKS
+from .shared import check_table_output, print_doubtful_sensors, read_labels, write_table
 
 # The probability above which a classifier without a threshold takes a row for one of an event.
 HALF = 0.5

@@ -11,8 +11,6 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from ..logs.forward_fill import ForwardFill, describe_doubtful_sensors
 from ..logs.horizons import horizon_labels
 
-# What tables call the models that are fitted to labels.
-BLEND, NETWORKS = "blend", "LSTM"
 MAX_NAMES_SHOWN = 5
 OTHER_THAN_CSV = (".parquet", ".pq", ".gz")
 

@@ -18,7 +18,7 @@ from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, fit
 from ..alarms.alarm_policy import MERGE_ROWS
 from ..alarms.tails import find_offset
 from ..alarms.unlabelled import AutoThreshold
-from ..logs.checking import check_fit, check_scoring
+from ..logs.checking import check_fit, check_scoring, warn_if_torn
 from ..logs.events import row_labels
 from ..logs.index import RowIndex
 from ..logs.input_scaler import InputScaler
@@ -279,6 +279,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.max_gap_, self.has_dates_, self.index_names_ = facts
         quiet = find_quiet(X, y, self.normal_label, len(log.values))
         refuse_few(quiet, self.normal_label)
+        warn_if_torn(index, log.starts, self.window_size)
         log = settle(log._replace(labels=quiet), self.window_size)
         parts, held = self._learn(log)
         if self.trim:

@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from .._validation import Interval, StrOptions, check_is_fitted, fit_context
-from ..logs.checking import check_fit, check_scoring, find_categorical, refuse_one_class
+from ..logs.checking import check_fit, check_scoring, find_categorical, refuse_one_class, warn_if_torn
 from ..logs.events import is_event
 from ..logs.horizons import horizon_labels
 from ..logs.input_scaler import InputScaler
@@ -240,11 +240,12 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             `categorical_channels`.
         """
         codes = find_categorical(X, self.categorical_channels)
-        log, _, facts = check_fit(self, X, y, sample_weight)
+        log, index, facts = check_fit(self, X, y, sample_weight)
         self.max_gap_, self.has_dates_, self.index_names_ = facts
         log = self._label(X, log)
         self.classes_ = np.unique(log.labels)
         refuse_one_class(log.labels, log.weight)
+        warn_if_torn(index, log.starts, self.window_size)
         members = self._make_members()
         train, held_out = self._hold_out(log, members[0])
         self.scalers_ = [self._fit_scaler(view, train, codes) for view in VIEWS[self.inputs]]

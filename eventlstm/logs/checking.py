@@ -51,8 +51,6 @@ def check_fit(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) 
     facts = index_facts(X, index, getattr(estimator, "max_gap", "auto"))
     starts = cut_stretches(index, facts.max_gap_)
     weight = _check_row_weight(X, values, sample_weight)
-    if hasattr(estimator, "window_size"):
-        warn_if_torn(index, starts, estimator.window_size)
     return Rows(values, starts, index.runs[starts], labels, weight), index, facts
 
 
