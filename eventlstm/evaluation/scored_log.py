@@ -80,7 +80,7 @@ class ScoredLog:
         return self.found[threshold]
 
     def best_within(self, budget: float) -> tuple[float, int]:
-        """Return the most events found before false alarms exceed a budget, after the highest such threshold."""
+        """Return the highest threshold that finds most events before false alarms exceed a budget, and their number."""
         best, most = float(self.judged.max()), 0
         for threshold in self.curve_thresholds(spread_thresholds(self.judged))[::-1].tolist():
             matched = self.at(threshold)
