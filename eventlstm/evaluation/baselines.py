@@ -1,8 +1,8 @@
-"""What a model is compared with in a report: random scores, all rows flagged, and models that are quickly fitted."""
+"""What a model is compared with: models quickly fitted, with labels or without, and scores that know nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -24,36 +24,33 @@ from ..detectors.event_classifier import EventClassifier
 from ..logs.shared import LARGEST_SEED, FloatArray
 from ..recurrent.lstm_autoencoder import LSTMAutoencoder
 
-
-def baselines(window_size: int, random_state: int) -> dict[str, EventClassifier]:
-    """Return a linear model and boosted trees on flattened windows of raw rows."""
-    classifiers = {
-        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        # early stopping holds out rows beside those it trains on: average precision .929 with, .944 without (C-MAPSS)
-        "gradient boosting": HistGradientBoostingClassifier(early_stopping=False),
-    }
-    raw = EventClassifier(
-        mode="windows", inputs=None, n_estimators=1, window_size=window_size, random_state=random_state
-    )
-    return {name: clone(raw).set_params(estimator=classifier) for name, classifier in classifiers.items()}
-
-
 RANDOM, ALL_POSITIVE, FOREST = "random scores", "every row flagged", "isolation forest"
 UNTRAINED = (
-    "Logistic regression and gradient boosting are not among them: they need rows to train on, which this report was "
-    "not given (train=(X, y))."
+    f"The {FOREST} was fitted on this very log, without its labels. Logistic regression and gradient boosting are not "
+    "among them: they need rows to train on, which this report was not given (train=(X, y))."
 )
+IMPUTER = SimpleImputer(strategy="median", keep_empty_features=True)
+RIDGE_ROWS = 8
+PCA_SHARE = 0.9
+# So far from quiet rows that nothing is cut: models as users know them see sensors as they are.
+UNCLIPPED = 1e6
 
 
 def score_baselines(
-    X: pd.DataFrame, train: tuple[pd.DataFrame, pd.Series] | None, window_size: int, random_state: Any
+    X: pd.DataFrame,
+    wanted: bool | Mapping[str, FloatArray],
+    train: tuple[pd.DataFrame, pd.Series] | None,
+    window_size: int,
+    random_state: Any,
 ) -> tuple[dict[str, FloatArray], list[str]]:
-    """Return the scores of baselines, and what must be said of how they were fitted.
+    """Return the scores of baselines on a log, and what must be said of how they were fitted.
 
     Parameters
     ----------
     X : DataFrame of shape (n_rows, n_sensors)
         The log to score.
+    wanted : bool or mapping of str to ndarray of shape (n_rows,)
+        Whether to have baselines, or scores to take in place of fitted ones.
     train : tuple of (DataFrame, Series) or None
         A labelled log that the baselines are fitted on. None leaves only those that need no labels.
     window_size : int
@@ -68,45 +65,43 @@ def score_baselines(
     notes : list of str
         Sentences.
     """
-    scores, seed = trivial_baselines(len(X), random_state)
-    on_log = X if train is None else train[0][np.asarray(train[1]) == 0]
-    scores[FOREST] = _with_one_thread(_score_forest, on_log, X, seed)
-    if train is None:
-        return scores, [f"The {FOREST} was fitted on this very log, without its labels. {UNTRAINED}"]
-    for name, model in baselines(window_size, seed).items():
-        pipeline = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), model)
-        pipeline.set_output(transform="pandas")
-        scores[name] = _with_one_thread(_score_classifier, pipeline, train, X)
-    n_rows = len(train[0])
-    return scores, [f"The baselines were fitted on the {n_rows} rows that were passed as training rows."]
-
-
-def trivial_baselines(n_rows: int, random_state: Any) -> tuple[dict[str, FloatArray], int]:
-    """Return scores that know nothing, and a seed for baselines that are fitted."""
+    if not (wanted or isinstance(wanted, Mapping)):
+        return {}, []
     rng = check_random_state(random_state)
-    return {RANDOM: rng.uniform(size=n_rows), ALL_POSITIVE: np.zeros(n_rows)}, int(rng.randint(LARGEST_SEED))
+    scores = {RANDOM: rng.uniform(size=len(X)), ALL_POSITIVE: np.zeros(len(X))}
+    if isinstance(wanted, Mapping):
+        return {**scores, **wanted}, []
+    seed = int(rng.randint(LARGEST_SEED))
+    with threadpool_limits(1):  # the threads of boosted trees wait for each other by spinning
+        scores[FOREST] = _score_by_forest(X, X if train is None else train[0][np.asarray(train[1]) == 0], seed)
+        if train is None:
+            return scores, [UNTRAINED]
+        for name, model in baselines(window_size, seed).items():
+            scores[name] = _score_by_classifier(model, train, X)
+    return scores, [f"The baselines were fitted on the {len(train[0])} rows that were passed as training rows."]
 
 
-def _score_forest(on_log: pd.DataFrame, X: pd.DataFrame, seed: int) -> FloatArray:
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    forest = make_pipeline(imputer, IsolationForest(random_state=seed)).fit(on_log.to_numpy(dtype=np.float64))
+def _score_by_forest(X: pd.DataFrame, train: pd.DataFrame, seed: int) -> FloatArray:
+    forest = make_pipeline(clone(IMPUTER), IsolationForest(random_state=seed)).fit(train.to_numpy(dtype=np.float64))
     return -np.asarray(forest.score_samples(X.to_numpy(dtype=np.float64)))
 
 
-def _score_classifier(pipeline: Any, train: tuple[pd.DataFrame, pd.Series], X: pd.DataFrame) -> FloatArray:
+def _score_by_classifier(model: Any, train: tuple[pd.DataFrame, pd.Series], X: pd.DataFrame) -> FloatArray:
+    pipeline = make_pipeline(clone(IMPUTER), model).set_output(transform="pandas")
     return np.asarray(pipeline.fit(*train).predict_proba(X))[:, 1]
 
 
-def _with_one_thread(function: Callable[..., FloatArray], *arguments: Any) -> FloatArray:
-    """Hold libraries to one thread: those of boosted trees wait for each other by spinning."""
-    with threadpool_limits(1):
-        return function(*arguments)
-
-
-RIDGE_ROWS = 8
-PCA_SHARE = 0.9
-# So far from quiet rows that nothing is cut: models as users know them see sensors as they are.
-UNCLIPPED = 1e6
+def baselines(window_size: int, random_state: int) -> dict[str, EventClassifier]:
+    """Return a linear model and boosted trees on flattened windows of raw rows."""
+    classifiers = {
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        # early stopping holds out rows beside those it trains on: average precision .929 with, .944 without (C-MAPSS)
+        "gradient boosting": HistGradientBoostingClassifier(early_stopping=False),
+    }
+    raw = EventClassifier(
+        mode="windows", inputs=None, n_estimators=1, window_size=window_size, random_state=random_state
+    )
+    return {name: clone(raw).set_params(estimator=classifier) for name, classifier in classifiers.items()}
 
 
 def unlabelled_baselines(random_state: Any = None, *, autoencoder: bool = False) -> dict[str, AnomalyDetector]:

@@ -8,52 +8,47 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..logs.checking import says_time
 from ..logs.index import cut_stretches, longest_step, read_index
-from ..metrics.matching import Events
+from ..metrics.intervals import FEW_EVENTS
+from .scored_log import ScoredLog
 
-FEW_EVENTS = 10  # with fewer, the events seen need not show how much events differ
 # A sensor that does not change over half of a run is a stuck one, or a switch that nobody touched.
 STUCK_SHARE = 0.5
-SECOND = 10**9  # nanoseconds
 # Rows shown of the sensors that a card lists.
 MOST_SENSORS = 200
 
 
-def make_card(X: pd.DataFrame, events: Events) -> dict[str, Any]:
-    """Return the numbers of a data card.
+def describe_log(
+    log: ScoredLog, is_labelled: bool, train: tuple[pd.DataFrame, pd.Series] | None, window_size: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the data card of a log, and what a reader must know before believing any number, in sentences."""
+    card = _make_card(log)
+    overlaps = [] if train is None else _warn_of_overlap(log.X, train[0], window_size)
+    return card, [*overlaps, *_warn_of_events(card["n_events"], is_labelled), *_warn_of_sensors(card)]
 
-    Parameters
-    ----------
-    X : DataFrame of shape (n_rows, n_sensors)
-        The log.
-    events : Events
-        The events that its labels mark.
 
-    Returns
-    -------
-    dict
-        Times are in seconds for an index of date-times, else in its unit.
-    """
-    measured = events.measured
-    rows, unit = measured.rows, SECOND if measured.rows.is_datetime else 1
+def _make_card(log: ScoredLog) -> dict[str, Any]:
+    """Return the numbers of a data card; times are in seconds for an index of date-times, else in its unit."""
+    X, rows, measured = log.X, log.rows, log.events.measured
     runs = np.flatnonzero(np.diff(rows.runs, prepend=-1))
-    stretches = cut_stretches(rows, longest_step(rows, "auto"))
-    gaps = np.setdiff1d(stretches, runs)
+    gaps = np.setdiff1d(cut_stretches(rows, longest_step(rows, "auto")), runs)
+    gap_times = rows.times[gaps] - rows.times[gaps - 1]
     times = X.index.get_level_values(-1)
-    sensors = [_describe(X.iloc[:, k], runs) for k in range(X.shape[1])]
+    sensors = [_describe_sensor(X.iloc[:, k], runs) for k in range(X.shape[1])]
     return {
         "n_rows": len(X),
         "n_runs": len(runs),
         "n_sensors": X.shape[1],
-        "n_events": len(events.first),
+        "n_events": len(log.events.first),
         "event_rows": int(measured.events.sum()),
         "event_rate": float(measured.events.mean()),
-        "median_step": float(measured.median_step / unit),
-        "observed_time": float(measured.observed_time().sum() / unit),
-        "quiet_time": float(events.total_quiet_time / unit),
+        "median_step": float(measured.median_step / log.second),
+        "observed_time": float(measured.observed_time().sum() / log.second),
+        "quiet_time": float(log.events.total_quiet_time / log.second),
         "n_gaps": len(gaps),
-        "gap_time": float((rows.times[gaps] - rows.times[gaps - 1]).sum() / unit),
-        "longest_gap": float((rows.times[gaps] - rows.times[gaps - 1]).max(initial=0) / unit),
+        "gap_time": float(gap_times.sum() / log.second),
+        "longest_gap": float(gap_times.max(initial=0) / log.second),
         "begin": str(times.min()),
         "end": str(times.max()),
         "missing_values": int(sum(sensor["n_missing"] for sensor in sensors)),
@@ -61,7 +56,7 @@ def make_card(X: pd.DataFrame, events: Events) -> dict[str, Any]:
     }
 
 
-def _describe(column: pd.Series, runs: npt.NDArray[np.intp]) -> dict[str, Any]:
+def _describe_sensor(column: pd.Series, runs: npt.NDArray[np.intp]) -> dict[str, Any]:
     """Return what a sensor measured, and for how long it did not change."""
     values = column.to_numpy(dtype=np.float64)
     known = values[~np.isnan(values)]
@@ -88,45 +83,22 @@ def _longest_unchanged(values: npt.NDArray[np.float64], runs: npt.NDArray[np.int
     return np.maximum.reduceat(length, np.searchsorted(first, runs))
 
 
-def card_warnings(card: dict[str, Any], labelled: bool) -> list[str]:
-    """Return what a reader must know before believing any number, in sentences."""
-    found = []
-    n_events = card["n_events"]
-    if not labelled:
-        found.append(
-            "The log came without labels: nothing can be said of what was missed, and every alarm is counted as false."
-        )
-    elif n_events == 0:
-        found.append("The labels mark no event: only false alarms can be measured.")
-    elif n_events < FEW_EVENTS:
-        found.append(
-            f"Only {n_events} event{'s' * (n_events > 1)}: fewer than {FEW_EVENTS} do not show how much events differ. "
-            "Every interval on this page is most likely too short."
-        )
-    stuck = [sensor["name"] for sensor in card["sensors"] if sensor["n_stuck_runs"]]
-    if stuck:
-        found.append(f"Unchanged over most of at least one run, stuck or switched off: {_enumerate(stuck)}.")
-    gone = [sensor["name"] for sensor in card["sensors"] if sensor["n_missing"] > STUCK_SHARE * card["n_rows"]]
-    if gone:
-        found.append(f"Missing in more than half of the rows: {_enumerate(gone)}.")
-    return found
-
-
-def overlap_warning(X: pd.DataFrame, trained: pd.DataFrame, window_size: int) -> str | None:
+def _warn_of_overlap(X: pd.DataFrame, trained: pd.DataFrame, window_size: int) -> list[str]:
     """Return what to say of rows that were trained on, or that lie within a window of such rows."""
+    if not (says_time(X) and says_time(trained)):  # rows without a time are not known again
+        return []
     shared = X.index.isin(trained.index) if X.index.nlevels == trained.index.nlevels else np.zeros(len(X), dtype=bool)
     if shared.any():
-        return (
+        return [
             f"{int(shared.sum())} of the rows ({shared.mean():.0%}) are also among those trained on: the numbers of "
             "this page say how well they were learnt by heart, not what the model is worth on new rows."
-        )
+        ]
     n_near = _rows_near(X, trained, window_size)
-    if not n_near:
-        return None
-    return (
+    said = (
         f"{n_near} rows begin less than window_size={window_size} rows after ones trained on, in the same run: their "
         "windows overlap with windows that were learnt, and what they show may flatter. Leave a gap, or hold out runs."
     )
+    return [said] if n_near else []
 
 
 def _rows_near(X: pd.DataFrame, trained: pd.DataFrame, window_size: int) -> int:
@@ -137,6 +109,31 @@ def _rows_near(X: pd.DataFrame, trained: pd.DataFrame, window_size: int) -> int:
     last = np.maximum.accumulate(np.where(both == 1, numbers, -1))
     near = (both == 0) & (last >= 0) & (numbers - last < window_size) & (runs == runs[last])
     return int(near.sum())
+
+
+def _warn_of_events(n_events: int, is_labelled: bool) -> list[str]:
+    if not is_labelled:
+        said = (
+            "The log came without labels: nothing can be said of what was missed, and every alarm is counted as false."
+        )
+    elif n_events == 0:
+        said = "The labels mark no event: only false alarms can be measured."
+    else:
+        said = (
+            f"Only {n_events} event{'s' * (n_events > 1)}: fewer than {FEW_EVENTS} do not show how much events differ. "
+            "Every interval on this page is most likely too short."
+        )
+    return [said] if n_events < FEW_EVENTS else []
+
+
+def _warn_of_sensors(card: dict[str, Any]) -> list[str]:
+    stuck = [sensor["name"] for sensor in card["sensors"] if sensor["n_stuck_runs"]]
+    gone = [sensor["name"] for sensor in card["sensors"] if sensor["n_missing"] > STUCK_SHARE * card["n_rows"]]
+    told = {
+        "Unchanged over most of at least one run, stuck or switched off": stuck,
+        "Missing in more than half of the rows": gone,
+    }
+    return [f"{said}: {_enumerate(names)}." for said, names in told.items() if names]
 
 
 def _enumerate(names: list[str], most: int = 6) -> str:

@@ -1,4 +1,4 @@
-"""A model beside simple baselines, all on rows held out from training."""
+"""Scores, thresholds and measures of models on rows that were held out from training."""
 
 from __future__ import annotations
 
@@ -17,29 +17,39 @@ from ..logs.index import read_index
 from ..logs.splitters import RunKFold, RunTimeSplit
 from ..metrics.row_scores import detection_report
 
-MEASURES = ["average_precision", "mcc", "f1", "recall", "precision"]
+SHOWN_MEASURES = ["average_precision", "mcc", "f1", "recall", "precision"]
 
 
-def choose_splitter(X: Any, y: Any, n_splits: int) -> RunKFold | RunTimeSplit:
-    """Return folds of whole runs where enough of them have events, else as many in time as hold events."""
-    if n_splits < 2:
-        raise ValueError(f"n_splits={n_splits} leaves no other fold to take a threshold from. Take at least 2.")
-    runs = read_index(X).runs
-    n_with_events = len(np.unique(runs[is_event(y)]))
-    if n_with_events >= 2:
-        return RunKFold(min(n_splits, n_with_events))
-    for fewer in range(n_splits, 2, -1):
-        if _can_split(RunTimeSplit(fewer), X, y):
-            return RunTimeSplit(fewer)
-    return RunTimeSplit(2)
+def compare(
+    models: Mapping[str, Any],
+    X: Any,
+    y: Any,
+    splitter: Any,
+    on_fold: Callable[[], Any] = lambda: None,
+    variants: Mapping[str, Mapping[str, dict[str, Any]]] | None = None,
+    kept: dict[str, np.ndarray] | None = None,
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Measure models on held-out rows of the same folds.
 
+    `variants` of a model, by its name and theirs, are parameters that need no new fit: the weights of a blend. They
+    get rows of their own after it, and cost a scoring each. The scores of all rows go into `kept`, by name.
 
-def _can_split(splitter: RunTimeSplit, X: Any, y: Any) -> bool:
-    """Return whether each fold has events to train and to test on."""
-    try:
-        return bool(list(splitter.split(X, y)))
-    except ValueError:
-        return False
+    Returns the table of measures, a row a model, and for each model the threshold that all held-out rows together
+    call for: the one to use on a new log. The measures are taken at thresholds that come from other folds.
+    """
+    labels = np.asarray(y)
+    table, threshold = {}, {}
+    for name, model in models.items():
+        settings = {name: {}, **(variants or {}).get(name, {})}
+        all_scores, fold_of_row = _score_folds(model, list(settings.values()), X, y, splitter, on_fold)
+        tested = fold_of_row >= 0
+        for setting, scores in zip(settings, all_scores, strict=True):
+            if kept is not None:
+                kept[setting] = scores
+            own = cross_fitted_thresholds(labels, scores, fold_of_row)
+            table[setting] = detection_report(labels[tested], scores[tested], own[tested])
+            threshold[setting] = choose_threshold(labels[tested], scores[tested])
+    return pd.DataFrame(table).T, threshold
 
 
 def held_out_scores(
@@ -49,11 +59,11 @@ def held_out_scores(
 
     Rows that no fold tests get NaN and -1. `on_fold` is called after each fold.
     """
-    (scores,), fold_of_row = _held_out_scores(model, [{}], X, y, splitter, on_fold)
+    (scores,), fold_of_row = _score_folds(model, [{}], X, y, splitter, on_fold)
     return scores, fold_of_row
 
 
-def _held_out_scores(
+def _score_folds(
     model: Any, settings: list[dict[str, Any]], X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores (n_settings, n_rows) of one fit a fold, under parameters that count when it scores.
@@ -82,41 +92,31 @@ def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.n
     return thresholds
 
 
-def compare(
-    models: Mapping[str, Any],
-    X: Any,
-    y: Any,
-    splitter: Any,
-    on_fold: Callable[[], Any] = lambda: None,
-    variants: Mapping[str, Mapping[str, dict[str, Any]]] | None = None,
-    kept: dict[str, np.ndarray] | None = None,
-) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Measure models on held-out rows of the same folds.
+def choose_splitter(X: Any, y: Any, n_splits: int) -> RunKFold | RunTimeSplit:
+    """Return folds of whole runs where enough of them have events, else as many in time as hold events."""
+    if n_splits < 2:
+        raise ValueError(f"n_splits={n_splits} leaves no other fold to take a threshold from. Take at least 2.")
+    runs = read_index(X).runs
+    n_with_events = len(np.unique(runs[is_event(y)]))
+    if n_with_events >= 2:
+        return RunKFold(min(n_splits, n_with_events))
+    for fewer in range(n_splits, 2, -1):
+        if _can_split(RunTimeSplit(fewer), X, y):
+            return RunTimeSplit(fewer)
+    return RunTimeSplit(2)
 
-    `variants` of a model, by its name and theirs, are parameters that need no new fit: the weights of a blend. They
-    get rows of their own after it, and cost a scoring each. The scores of all rows go into `kept`, by name.
 
-    Returns the table of measures, a row a model, and for each model the threshold that all held-out rows together
-    call for: the one to use on a new log. The measures are taken at thresholds that come from other folds.
-    """
-    labels = np.asarray(y)
-    table, threshold = {}, {}
-    for name, model in models.items():
-        settings = {name: {}, **(variants or {}).get(name, {})}
-        all_scores, fold_of_row = _held_out_scores(model, list(settings.values()), X, y, splitter, on_fold)
-        tested = fold_of_row >= 0
-        for setting, scores in zip(settings, all_scores, strict=True):
-            if kept is not None:
-                kept[setting] = scores
-            own = cross_fitted_thresholds(labels, scores, fold_of_row)
-            table[setting] = detection_report(labels[tested], scores[tested], own[tested])
-            threshold[setting] = choose_threshold(labels[tested], scores[tested])
-    return pd.DataFrame(table).T, threshold
+def _can_split(splitter: RunTimeSplit, X: Any, y: Any) -> bool:
+    """Return whether each fold has events to train and to test on."""
+    try:
+        return bool(list(splitter.split(X, y)))
+    except ValueError:
+        return False
 
 
 def format_table(table: pd.DataFrame) -> str:
     """Return the measures as text, with the level of random scores as the last row."""
-    shown = table[MEASURES].map(lambda value: "-" if np.isnan(value) else f"{value:.3f}")
+    shown = table[SHOWN_MEASURES].map(lambda value: "-" if np.isnan(value) else f"{value:.3f}")
     prevalence = f"{table['prevalence'].iloc[0]:.3f}"
     shown.loc["random scores (prevalence)"] = [prevalence, "0.000", "-", "-", prevalence]
     return shown.rename(columns=lambda name: name.replace("_", " ")).to_string()

@@ -5,31 +5,29 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from ..logs.checking import says_time
-from ..logs.events import list_events
-from ..logs.index import cut_stretches, longest_step
 from ..logs.shared import FloatArray
-from .baselines import score_baselines, trivial_baselines
-from .card import card_warnings, make_card, overlap_warning
-from .measures import alarm_points, best_threshold, limits_for_page, measure_models, row_counts
-from .page import check_writable, log_for_page, make_page, run_label, sensors_for_page, write_whole
-from .sensors import attribute, check_log, deviations, policy_of, score_rows, threshold_of, window_size_of
-from .text import make_texts, terms, verdict
-from .threshold_slider import Alarmed, Cuts
+from .baselines import score_baselines
+from .card import describe_log
+from .measures import measure_models
+from .page import make_page, write_whole
+from .page_data import make_data
+from .scored_log import ScoredLog
+from .sensors import check_log, describe_events, policy_of, score_rows, threshold_of, window_size_of
+from .text import make_texts, verdict_sentence
 
-N_NAMED_SENSORS = 3  # as AlarmPolicy names
 DAILY_BUDGET, STEP_BUDGET = 1.0, 1e-3  # false alarms a day, or a step: one in a thousand
-# How many times the median one the highest score must be for a logarithmic scale; probabilities never get one.
-LOG_RATIO = 30.0
-MINUTE = 60 * 10**9  # nanoseconds
 OWN = "the model"
+NO_PLOTLY = "A report is drawn by plotly, which is not installed. Install it: pip install 'eventlstm[report]'."
+CHOSEN_HERE = (
+    "The model says no threshold. The one of this page finds most events within the budget of false alarms on this "
+    "very log, so that what it gives is flattered: choose one on other rows (choose_threshold)."
+)
 
 
 def report(
@@ -139,145 +137,62 @@ def report(
     (2, True)
     """
     path = Path(path)
-    check_writable(path)
-    log = _read_log(model, X, y, y_score)
-    rules = policy_of(model) if policy is None else policy
-    alarmed = Alarmed.of(log.y, log.scores, rules, early, late, match, max_gap)
+    _check_writable(path)
+    table, labels = check_log(X, y)
+    scores, warned = _find_scores(model, X, y_score, len(table))
+    kept = ~np.isnan(scores)
+    policy = policy_of(model) if policy is None else policy
+    log = ScoredLog.of(table[kept], labels[kept], scores[kept], policy, early, late, match, max_gap)
     if budget is None:
-        budget = DAILY_BUDGET if alarmed.events.measured.rows.is_datetime else STEP_BUDGET
-    threshold, warned = _find_threshold(model, threshold, alarmed, budget)
-    card = make_card(log.X, alarmed.events)
-    told = [*card_warnings(card, y is not None), *warned, *log.warnings]
-    others, notes, leaks = _find_baselines(model, log, train, baselines, random_state)
-    spans = {"early": early, "late": late, "max_gap": max_gap}
-    scores = {OWN: log.scores, **others}
+        budget = DAILY_BUDGET if log.rows.is_datetime else STEP_BUDGET
+    threshold = threshold_of(model) if threshold is None else float(threshold)
+    if threshold is None:
+        threshold, warned = log.best_within(budget)[0], [CHOSEN_HERE, *warned]
+    if isinstance(baselines, Mapping):
+        baselines = {name: np.asarray(score, dtype=np.float64)[kept] for name, score in baselines.items()}
+    trained, window_size = None if train is None else check_log(*train), window_size_of(model)
+    card, told = describe_log(log, y is not None, trained, window_size)
+    others, notes = score_baselines(log.X, baselines, trained, window_size, random_state)
     numbers = {
-        **measure_models(alarmed, threshold, scores, budget, spans, n_resamples, random_state),
-        "per": "day" if alarmed.events.measured.rows.is_datetime else "1,000 steps",
+        **measure_models(log, threshold, {OWN: log.scores, **others}, budget, n_resamples, random_state),
+        "per": "day" if log.rows.is_datetime else "1,000 steps",
         "budget": budget,
         "threshold": threshold,
-        "n_found": int((alarmed.at(threshold).found_at >= 0).sum()),
+        "n_found": int((log.at(threshold).found_at >= 0).sum()),
         "n_resamples": n_resamples,
         "card": card,
-        "warnings": [*leaks, *told],
+        "warnings": [*told, *warned],
         "notes": notes,
-        **_list_events(model, log, alarmed),
+        **describe_events(model, log),
     }
-    numbers["verdict"] = verdict(numbers, alarmed.events.measured.rows.is_datetime)
-    write_whole(_make_html(numbers, log.X, alarmed, title, early, late, match), path)
+    numbers["verdict"] = verdict_sentence(numbers)
+    write_whole(make_page(make_texts(numbers, log, title), *make_data(numbers, log)), path)
     return numbers
 
 
-class _ScoredLog(NamedTuple):
-    """A log with its labels and scores, and what was warned of while it was scored."""
+def _check_writable(path: Path) -> None:
+    """Find out before any work is done whether a page can be made and written."""
+    if find_spec("plotly") is None:
+        raise ImportError(NO_PLOTLY)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(
+            f"The page cannot be written to {str(path)!r}. Pass the name of a file in a folder that exists."
+        )
 
-    X: pd.DataFrame  # (n_rows, n_sensors)
-    y: pd.Series  # (n_rows,)
-    scores: FloatArray  # (n_rows,)
-    kept: npt.NDArray[np.bool_]  # of the rows that came, those with a score
-    has_time: bool
-    warnings: list[str]
 
-
-def _read_log(model: Any, X: Any, y: Any, y_score: Any) -> _ScoredLog:
-    """Check a log and score it."""
-    has_time = says_time(X)
-    table, labels = check_log(X, y)
+def _find_scores(model: Any, X: Any, y_score: Any, n_rows: int) -> tuple[FloatArray, list[str]]:
+    """Return the score of each row, NaN where it has none, and what was warned of on the way."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         scores = score_rows(model, X) if y_score is None else np.asarray(y_score, dtype=np.float64)
     told = [f"While scoring: {' '.join(str(one.message).split())}" for one in caught]
-    if scores.shape != (len(table),):
-        raise ValueError(f"y_score has shape {scores.shape}, where ({len(table)},) is wanted. Pass one score per row.")
+    if scores.shape != (n_rows,):
+        raise ValueError(f"y_score has shape {scores.shape}, where ({n_rows},) is wanted. Pass one score per row.")
     if np.isinf(scores).any():
         raise ValueError("A score is infinite. Pass numbers, and NaN for rows that have no score.")
-    kept = ~np.isnan(scores)
-    if not kept.any():
+    n_missing = int(np.isnan(scores).sum())
+    if n_missing == n_rows:
         raise ValueError("No row has a score. Pass y_score with a number at some rows at least.")
-    if not kept.all():
-        told.append(f"{int((~kept).sum()):,} rows have no score, and are left out of everything on this page.")
-    return _ScoredLog(table[kept], labels[kept], scores[kept], kept, has_time, list(dict.fromkeys(told)))
-
-
-def _find_threshold(model: Any, threshold: float | None, alarmed: Alarmed, budget: float) -> tuple[float, list[str]]:
-    """Return the threshold of the page, and a warning where it comes from these very rows."""
-    given = threshold_of(model) if threshold is None else float(threshold)
-    if given is not None:
-        return given, []
-    chosen = best_threshold(alarmed, budget)
-    return chosen, [
-        "The model says no threshold. The one of this page finds most events within the budget of false alarms on this "
-        "very log, so that what it gives is flattered: choose one on other rows (choose_threshold)."
-    ]
-
-
-def _find_baselines(
-    model: Any, log: _ScoredLog, train: Any, baselines: bool | Mapping[str, Any], random_state: Any
-) -> tuple[dict[str, FloatArray], list[str], list[str]]:
-    """Return the scores of baselines, what is to be said of them, and a warning if training rows lie in the log."""
-    trained = None if train is None else check_log(*train)
-    window_size = window_size_of(model)
-    leaks = []
-    if trained is not None and log.has_time and says_time(train[0]):
-        leaks = [warning for warning in [overlap_warning(log.X, trained[0], window_size)] if warning]
-    if isinstance(baselines, Mapping):
-        scores, _ = trivial_baselines(len(log.X), random_state)
-        own = {name: np.asarray(score, dtype=np.float64)[log.kept] for name, score in baselines.items()}
-        return {**scores, **own}, [], leaks
-    if not baselines:
-        return {}, [], leaks
-    return (*score_baselines(log.X, trained, window_size, random_state), leaks)
-
-
-def _list_events(model: Any, log: _ScoredLog, alarmed: Alarmed) -> dict[str, Any]:
-    """Return the events with the sensors that stand out in each, and where these names come from."""
-    index, (first, last) = alarmed.y_true.index, alarmed.events.measured.true_events
-    table = list_events(index, first, last, log.scores)
-    shares = None if model is None or not len(table) else attribute(model, log.X, table)
-    if shares is None:
-        shares = pd.DataFrame(deviations(log.X, alarmed.events), columns=log.X.columns)
-        source = "Sensors farthest from their usual values"
-    else:
-        source = "Sensors the score is due to"
-    order = np.argsort(-shares.to_numpy(), axis=1)[:, :N_NAMED_SENSORS]
-    events = [
-        {
-            "run": run_label(index, first[k]),
-            "start": str(table["start"][k]),
-            "end": str(table["end"][k]),
-            "peak_score": float(table["peak_score"][k]),
-            "sensors": [str(shares.columns[sensor]) for sensor in order[k]],
-        }
-        for k in range(len(table))
-    ]
-    return {"events": events, "sensors_from": source}
-
-
-def _make_html(
-    numbers: dict[str, Any], X: pd.DataFrame, alarmed: Alarmed, title: str, early: Any, late: Any, match: str
-) -> str:
-    """Return the page."""
-    rows = alarmed.events.measured.rows
-    cuts = Cuts.of(alarmed.judged, numbers["threshold"], alarmed.policy.off)
-    told, arrays = log_for_page(alarmed, cuts, cut_stretches(rows, longest_step(rows, "auto")))
-    low, middle, high = np.quantile(alarmed.judged, (0, 0.5, 1))
-    sensors, arrays["values"] = sensors_for_page(X, [event["sensors"] for event in numbers["events"]])
-    data = {
-        **numbers,
-        "log": told,
-        "sensors": sensors,
-        "positions": cuts.positions,
-        "position": int(np.searchsorted(cuts.thresholds, numbers["threshold"])),
-        "rows": row_counts(alarmed, cuts.thresholds),
-        "curve": alarm_points(alarmed, cuts.thresholds),
-        "limits": limits_for_page(len(alarmed.events.first)),
-        "is_smoothed": alarmed.judged is not alarmed.scores,
-        "may_be_log": bool(low > 0),
-        "is_log": bool(low > 0 and high > max(1.0, LOG_RATIO * middle)),
-        "has_seconds": bool(rows.is_datetime and (rows.times % MINUTE).any()),
-    }
-    texts = make_texts(numbers, alarmed.policy, rows.is_datetime, title)
-    texts["TERMS"] = terms(numbers, alarmed.policy, early, late, match, rows.is_datetime)
-    zone = getattr(alarmed.y_true.index.get_level_values(-1), "tz", None)
-    texts["TIMES"] = "" if zone is None else "Times are in UTC."
-    return make_page(texts, data, arrays)
+    if n_missing:
+        told.append(f"{n_missing:,} rows have no score, and are left out of everything on this page.")
+    return scores, list(dict.fromkeys(told))

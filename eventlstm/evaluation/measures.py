@@ -6,101 +6,34 @@ All bootstrap intervals come from the same draws of blocks, so that what a model
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ..logs.shared import FloatArray, IntArray
-from ..metrics.alarm_costs import rate_of_false_alarms
+from ..logs.shared import BoolArray, FloatArray, IntArray
 from ..metrics.delays import quantile_of_delays
 from ..metrics.intervals import binomial_interval, bootstrap_interval, percentile_ends, poisson_interval
 from ..metrics.matching import Matched, f_score, match_alarms, read_events
 from ..metrics.vus import vus_pr_score
-from .threshold_slider import Alarmed, slider_thresholds
+from ..plots.scores import RECALLS
+from .scored_log import ScoredLog
 
 CONFIDENCE = 0.95
-# The recalls at which the band of the precision-recall curve is told.
-RECALLS = np.linspace(0.01, 1.0, 100)
+TAILS = (1 - CONFIDENCE) / 2, 1 - (1 - CONFIDENCE) / 2  # the limits between which most of the draws lie
 EVENT_BETA = 0.5  # a false alarm weighs more than a missed event, as in the ESA's benchmark of 2024
 # VUS-PR takes seconds a model from here on.
 MOST_VUS_ROWS = 300_000
-# Counts up to which the page holds exact Poisson limits; beyond, it takes the approximation of Wilson and Hilferty.
-MOST_COUNTED = 500
-
-
-class Ranked(NamedTuple):
-    """Scores by their rank among themselves, 0 for the lowest; equal ones share a rank."""
-
-    codes: IntArray  # (n_rows,)
-    n_codes: int
-
-    @classmethod
-    def of(cls, scores: FloatArray) -> Ranked:
-        """Return the ranks of scores."""
-        values, codes = np.unique(scores, return_inverse=True)
-        return cls(codes, len(values))
-
-    def counts(self, events: npt.NDArray[np.bool_], rows: IntArray | None = None) -> tuple[FloatArray, FloatArray]:
-        """Return the rows of events, and all rows, at or above each distinct score, the highest first."""
-        codes = self.codes if rows is None else self.codes[rows]
-        hits = np.bincount(codes[events], minlength=self.n_codes)[::-1].cumsum()
-        return hits.astype(np.float64), np.bincount(codes, minlength=self.n_codes)[::-1].cumsum().astype(np.float64)
-
-
-def average_precision(hits: FloatArray, flagged: FloatArray) -> float:
-    """Return the average precision as scikit-learn defines it, from cumulated counts; NaN without an event."""
-    if not hits[-1]:
-        return np.nan
-    gained = np.diff(hits, prepend=0.0)
-    return float((gained[gained > 0] * (hits / np.maximum(flagged, 1))[gained > 0]).sum() / hits[-1])
-
-
-def precision_at(hits: FloatArray, flagged: FloatArray) -> FloatArray:
-    """Return the precision at the highest threshold that reaches each of `RECALLS`."""
-    at = np.searchsorted(hits, RECALLS * hits[-1] * (1 - 1e-12))
-    return hits[at] / flagged[at]
-
-
-class _Recorder:
-    """A measure for `bootstrap_interval` that takes all measures of all models on each draw, and keeps them."""
-
-    def __init__(self, alarmed: Alarmed, threshold: float, others: Mapping[str, FloatArray], spans: dict[str, Any]):
-        self.ranked = {name: Ranked.of(scores) for name, scores in others.items()}
-        self.flags = alarmed.at(threshold).flags
-        self.match, self.spans = alarmed.match, spans
-        self.kept: list[dict[str, Any]] = []
-
-    def __call__(self, y_true: pd.Series, rows: pd.Series) -> float:
-        """Return the average precision of the model, which comes first."""
-        events, drawn = y_true.to_numpy() == 1, rows.to_numpy()
-        counts = {name: ranked.counts(events, drawn) for name, ranked in self.ranked.items()}
-        found = {name: average_precision(*own) for name, own in counts.items()}
-        first = next(iter(counts))
-        matched = match_alarms(read_events(y_true, **self.spans), self.flags[drawn], self.match)
-        self.kept.append({"models": found, "band": precision_at(*counts[first]), **alarm_measures(matched)})
-        return found[first]
-
-
-def alarm_measures(matched: Matched) -> dict[str, float]:
-    """Return the measures of alarms that have bootstrap intervals."""
-    precision = matched.precision(corrected=True)
-    return {
-        "event_precision": precision,
-        "event_fbeta": f_score(precision, matched.recall, EVENT_BETA),
-        "alarm_duty": matched.duty,
-        "median_delay": quantile_of_delays(matched, 0.5),
-    }
+# The measures of alarms that have bootstrap intervals.
+DRAWN_MEASURES = ("event_precision", "event_fbeta", "alarm_duty", "median_delay")
 
 
 def measure_models(
-    alarmed: Alarmed,
+    log: ScoredLog,
     threshold: float,
-    others: Mapping[str, FloatArray],
+    scores: Mapping[str, FloatArray],
     budget: float,
-    spans: dict[str, Any],
     n_resamples: int,
     random_state: Any,
 ) -> dict[str, Any]:
@@ -108,16 +41,14 @@ def measure_models(
 
     Parameters
     ----------
-    alarmed : Alarmed
-        Scores of the model.
+    log : ScoredLog
+        The log with the scores of the model.
     threshold : float
         Its threshold.
-    others : mapping of str to array of shape (n_rows,)
+    scores : mapping of str to array of shape (n_rows,)
         Scores of the model, which comes first, and of the baselines.
     budget : float
         False alarms allowed in a unit of time.
-    spans : dict
-        `early`, `late` and `max_gap` of the events.
     n_resamples : int
         Draws of the bootstrap.
     random_state : int, RandomState or None
@@ -128,28 +59,94 @@ def measure_models(
     dict
         "measures", each [estimate, low, high]; "models", a list of dicts; "band", the limits of precision at `RECALLS`.
     """
-    recorder = _Recorder(alarmed, threshold, others, spans)
-    y = alarmed.y_true
-    rows = pd.Series(np.arange(len(y)), index=y.index)
-    n_events = len(alarmed.events.first)
-    if n_events >= 2:
+    n_events = len(log.events.first)
+    precision, band, alarms = _draw_measures(log, threshold, list(scores.values()), n_resamples, random_state)
+    measures = {name: _interval(drawn, n_events) for name, drawn in zip(DRAWN_MEASURES, alarms.T, strict=True)}
+    measures["average_precision"] = _interval(precision[:, 0], n_events)
+    models = []
+    for k, (name, own) in enumerate(scores.items()):
+        of_model, ahead = (log.with_scores(own), precision[:, 0] - precision[:, k]) if k else (log, None)
+        models.append(_describe_model(name, of_model, budget, precision[:, k], ahead))
+    return {
+        "measures": {**count_measures(log.at(threshold), log.unit), **measures},
+        "models": models,
+        "band": [RECALLS.tolist(), *np.quantile(band[1:], TAILS, axis=0).tolist()] if len(band) > 1 else [],
+    }
+
+
+def _draw_measures(
+    log: ScoredLog, threshold: float, scores: list[FloatArray], n_resamples: int, random_state: Any
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return measures on the rows as they are and, where there are two events, on each draw of blocks.
+
+    Average precisions (1 + n_draws, n_models), precisions of the first model at `RECALLS` (1 + n_draws, n_recalls), and
+    `DRAWN_MEASURES` (1 + n_draws, 4).
+    """
+    codes = [np.unique(own, return_inverse=True)[1] for own in scores]  # equal scores share a rank, 0 for the lowest
+    flags, kept = log.at(threshold).flags, []
+
+    def measure(y_true: pd.Series, rows: pd.Series) -> float:
+        events, drawn = y_true.to_numpy() == 1, rows.to_numpy()
+        counts = [_count_hits(own[drawn], events) for own in codes]
+        matched = match_alarms(read_events(y_true, **log.spans), flags[drawn], log.match)
+        share = matched.precision(corrected=True)
+        f_beta, delay = f_score(share, matched.recall, EVENT_BETA), quantile_of_delays(matched, 0.5)
+        found = [_average_precision(*own) for own in counts]
+        kept.append((found, _precision_at(*counts[0]), [share, f_beta, matched.duty, delay]))
+        return found[0]
+
+    rows = pd.Series(np.arange(len(log.y)), index=log.y.index)
+    if len(log.events.first) < 2:
+        measure(log.y, rows)
+    else:
         with warnings.catch_warnings():  # the page itself says that events are few
             warnings.simplefilter("ignore", UserWarning)
-            bootstrap_interval(recorder, y, rows, n_resamples=n_resamples, random_state=random_state)
-    else:
-        recorder(y, rows)
-    seen, *draws = recorder.kept
-    matched = alarmed.at(threshold)
-    names = ("event_precision", "event_fbeta", "alarm_duty", "median_delay")
-    measures = {name: _interval(seen[name], [draw[name] for draw in draws], n_events) for name in names}
-    measures["average_precision"] = _of_model(seen, draws, next(iter(others)), None, n_events)
-    models = [
-        _model_row(alarmed, name, scores, budget, seen, draws, next(iter(others))) for name, scores in others.items()
-    ]
+            bootstrap_interval(measure, log.y, rows, n_resamples=n_resamples, random_state=random_state)
+    precision, band, alarms = (np.array(part, dtype=np.float64) for part in zip(*kept, strict=True))
+    return precision, band, alarms
+
+
+def _count_hits(codes: IntArray, events: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Return the rows of events, and all rows, at or above each rank, the highest first."""
+    flagged = np.bincount(codes)
+    hits = np.bincount(codes[events], minlength=len(flagged))
+    return hits[::-1].cumsum().astype(np.float64), flagged[::-1].cumsum().astype(np.float64)
+
+
+def _average_precision(hits: FloatArray, flagged: FloatArray) -> float:
+    """Return the average precision as scikit-learn defines it, from cumulated counts; NaN without an event."""
+    if not hits[-1]:
+        return np.nan
+    gained = np.diff(hits, prepend=0.0)
+    return float((gained[gained > 0] * (hits / np.maximum(flagged, 1))[gained > 0]).sum() / hits[-1])
+
+
+def _precision_at(hits: FloatArray, flagged: FloatArray) -> FloatArray:
+    """Return the precision at the highest threshold that reaches each of `RECALLS`."""
+    at = np.searchsorted(hits, RECALLS * hits[-1] * (1 - 1e-12))
+    return hits[at] / flagged[at]
+
+
+def _interval(drawn: FloatArray, n_events: int) -> list[float]:
+    """Return a measure of the rows as they are, which comes first, with the interval that its draws give."""
+    estimate = float(drawn[0])
+    if n_events < 2:
+        return [estimate, np.nan, np.nan]
+    return [estimate, *percentile_ends(estimate, drawn[1:], CONFIDENCE, n_events)]
+
+
+def _describe_model(
+    name: str, log: ScoredLog, budget: float, precision: FloatArray, ahead: FloatArray | None
+) -> dict[str, Any]:
+    """Return a row of the table of models."""
+    n_events, n_rows = len(log.events.first), len(log.scores)
+    has_both = n_events > 0 and log.events.total_quiet_time > 0
     return {
-        "measures": {**count_measures(matched, alarmed.unit), **measures},
-        "models": models,
-        "band": _band([draw["band"] for draw in draws]),
+        "name": name,
+        "average_precision": _interval(precision, n_events),
+        "ahead": None if ahead is None else _interval(ahead, n_events),
+        "vus_pr": float(vus_pr_score(log.y, log.scores)) if n_events > 0 and n_rows <= MOST_VUS_ROWS else np.nan,
+        "found_at_budget": list(binomial_interval(log.best_within(budget)[1], n_events)) if has_both else [np.nan] * 3,
     }
 
 
@@ -160,106 +157,3 @@ def count_measures(matched: Matched, unit: float) -> dict[str, list[float]]:
     recall = list(binomial_interval(n_found, n_events)) if n_events else [np.nan] * 3
     rate = list(poisson_interval(matched.n_false_alarms, quiet)) if quiet else [np.nan] * 3
     return {"event_recall": recall, "false_alarm_rate": rate}
-
-
-def _model_row(
-    alarmed: Alarmed,
-    name: str,
-    scores: FloatArray,
-    budget: float,
-    seen: dict[str, Any],
-    draws: list[dict[str, Any]],
-    first: str,
-) -> dict[str, Any]:
-    """Return a row of the table of models."""
-    n_events = len(alarmed.events.first)
-    n_found = found_at_budget(alarmed.with_scores(scores), budget)
-    ahead = None if name == first else _of_model(seen, draws, first, name, n_events)
-    few = n_events > 0 and len(scores) <= MOST_VUS_ROWS
-    return {
-        "name": name,
-        "average_precision": _of_model(seen, draws, name, None, n_events),
-        "ahead": ahead,
-        "vus_pr": float(vus_pr_score(alarmed.y_true, scores)) if few else np.nan,
-        "found_at_budget": [np.nan] * 3 if n_found is None else list(binomial_interval(n_found, n_events)),
-    }
-
-
-def found_at_budget(alarmed: Alarmed, budget: float) -> int | None:
-    """Return the most events found before false alarms exceed a budget; None without an event or quiet time."""
-    if not len(alarmed.events.first) or not alarmed.events.total_quiet_time:
-        return None
-    return max((n_found for _, n_found in _within_budget(alarmed, budget)), default=0)
-
-
-def best_threshold(alarmed: Alarmed, budget: float) -> float:
-    """Return the highest threshold that finds most events before false alarms exceed a budget."""
-    points = list(_within_budget(alarmed, budget))
-    if not points:
-        return float(alarmed.judged.max())
-    return max(points, key=lambda point: point[1])[0]
-
-
-def _within_budget(alarmed: Alarmed, budget: float) -> Iterator[tuple[float, int]]:
-    """Give thresholds from the highest down, and the events found, until false alarms exceed a budget."""
-    for threshold in alarmed.curve_thresholds(slider_thresholds(alarmed.judged))[::-1]:
-        matched = alarmed.at(threshold)
-        if not rate_of_false_alarms(matched, alarmed.unit) <= budget:
-            return
-        yield float(threshold), int((matched.found_at >= 0).sum())
-
-
-def _of_model(
-    seen: dict[str, Any], draws: list[dict[str, Any]], name: str, other: str | None, n_events: int
-) -> list[float]:
-    """Return the interval of the average precision of a model, or of what it is ahead of another by."""
-
-    def value(draw: dict[str, Any]) -> float:
-        return float(draw["models"][name] - (0.0 if other is None else draw["models"][other]))
-
-    return _interval(value(seen), [value(draw) for draw in draws], n_events)
-
-
-def _interval(estimate: float, draws: list[float], n_events: int) -> list[float]:
-    if n_events < 2 or not draws:
-        return [estimate, np.nan, np.nan]
-    return [estimate, *percentile_ends(estimate, np.array(draws, dtype=np.float64), CONFIDENCE, n_events)]
-
-
-def _band(curves: list[FloatArray]) -> list[list[float]]:
-    """Return the limits between which most of the curves lie at each recall."""
-    if not curves:
-        return []
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.array(curves), (tail, 1 - tail), axis=0)
-    return [RECALLS.tolist(), low.tolist(), high.tolist()]
-
-
-def alarm_points(alarmed: Alarmed, thresholds: FloatArray) -> dict[str, list[float]]:
-    """Return event recall, with its exact interval, against false alarms, at some thresholds."""
-    points = []
-    for threshold in alarmed.curve_thresholds(thresholds)[::-1]:
-        matched = alarmed.at(threshold)
-        counted = count_measures(matched, alarmed.unit)
-        rate = rate_of_false_alarms(matched, alarmed.unit)
-        points.append((threshold, rate, *counted["event_recall"], matched.duty, quantile_of_delays(matched, 0.5)))
-    columns = ("threshold", "false_alarm_rate", "event_recall", "low", "high", "alarm_duty", "median_delay")
-    return {name: list(column) for name, column in zip(columns, np.array(points).T.tolist(), strict=True)}
-
-
-def limits_for_page(n_events: int) -> dict[str, Any]:
-    """Return the exact limits of shares of events and of counts of false alarms, by the number counted."""
-    shares = [list(binomial_interval(k, n_events))[1:] for k in range(n_events + 1)] if n_events else []
-    return {"share": shares, "count": [list(poisson_interval(k, 1.0))[1:] for k in range(MOST_COUNTED + 1)]}
-
-
-def row_counts(alarmed: Alarmed, thresholds: FloatArray) -> dict[str, Any]:
-    """Return how many rows are above each threshold, and how many of these are rows of events."""
-    events = alarmed.events.measured.events
-    every, positive = np.sort(alarmed.scores), np.sort(alarmed.scores[events])
-    return {
-        "threshold": thresholds.tolist(),
-        "flagged": (len(every) - np.searchsorted(every, thresholds, side="right")).tolist(),
-        "hits": (len(positive) - np.searchsorted(positive, thresholds, side="right")).tolist(),
-        "n_positive": len(positive),
-    }

@@ -1,4 +1,4 @@
-"""What a fitted model says of a log: a score for each row, the threshold that goes with it, the sensors behind it."""
+"""Which sensors stand behind each event of a log."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 
-from ..alarms.alarm_policy import AlarmPolicy
+from ..alarms.alarm_policy import N_NAMED_SENSORS, AlarmPolicy
+from ..logs.events import list_events
 from ..logs.shared import FloatArray
 from ..metrics.matching import Events
+from .scored_log import ScoredLog
 
 DEFAULT_WINDOW = 32  # rows of history for baselines beside a model that has no `window_size`
 # A deviation is told in quarters of the spread of quiet rows, so that it is one standard deviation of normal values.
@@ -80,9 +82,38 @@ def policy_of(model: Any) -> AlarmPolicy:
     return AlarmPolicy(max_gap=pd.Timedelta(int(longest), "ns") if inner.has_dates_ else longest)
 
 
+def describe_events(model: Any, log: ScoredLog) -> dict[str, Any]:
+    """Return the events with the sensors that stand out in each, and where these names come from."""
+    first, last = log.events.measured.true_events
+    table = list_events(log.y.index, first, last, log.scores)
+    shares, source = attribute(model, log.X, table), "Sensors the score is due to"
+    if shares is None:
+        shares = pd.DataFrame(deviations(log.X, log.events), columns=log.X.columns)
+        source = "Sensors farthest from their usual values"
+    order = np.argsort(-shares.to_numpy(), axis=1)[:, :N_NAMED_SENSORS]
+    events = [
+        {
+            "run": run_label(log.y.index, first[k]),
+            "start": str(table["start"][k]),
+            "end": str(table["end"][k]),
+            "peak_score": float(table["peak_score"][k]),
+            "sensors": [str(shares.columns[sensor]) for sensor in order[k]],
+        }
+        for k in range(len(table))
+    ]
+    return {"events": events, "sensors_from": source}
+
+
+def run_label(index: pd.Index, row: int | np.integer[Any]) -> str:
+    """Return how the run of a row is called."""
+    if index.nlevels == 1:
+        return "the log"
+    return " / ".join(str(part) for part in index[row][:-1])
+
+
 def attribute(model: Any, X: Any, events: pd.DataFrame) -> pd.DataFrame | None:
     """Return the share of each sensor in each event, None where the model does not offer it."""
-    if not hasattr(_last_step(model), "attribution"):
+    if not len(events) or not hasattr(_last_step(model), "attribution"):
         return None
     last, X = _into_pipeline(model, X)
     try:

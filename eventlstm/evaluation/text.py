@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from html import escape
 from importlib import metadata
 from typing import Any
 
-from .page import escape
+from .scored_log import ScoredLog
 
 NONE = "–"
-MEASURES = {
+MEASURE_TEXTS = {
     "event_recall": ("Events found", "share of events for which an alarm began in time"),
     "event_precision": (
         "Event precision",
@@ -36,46 +37,47 @@ TERMS = {
 }
 
 
-def make_texts(numbers: dict[str, Any], policy: Any, is_datetime: bool, title: str) -> dict[str, str]:
+def make_texts(numbers: dict[str, Any], log: ScoredLog, title: str) -> dict[str, str]:
     """Return the texts of a page as HTML, by their names in its template."""
-    card = numbers["card"]
+    is_datetime, card = log.rows.is_datetime, numbers["card"]
     runs = f" of {card['n_runs']} runs" if card["n_runs"] > 1 else ""
-    span = f"{duration(card['observed_time'], is_datetime)} observed, " if is_datetime else ""
+    span = f"{_duration(card['observed_time'], is_datetime)} observed, " if is_datetime else ""
     sensors = f"{card['n_sensors']} sensor{'s' * (card['n_sensors'] != 1)}"
+    described = f"{card['n_rows']:,} rows{runs}, {sensors}, {span}from {card['begin']} to {card['end']}."
+    zone = getattr(log.y.index.get_level_values(-1), "tz", None)
     return {
         "TITLE": escape(title),
         "VERDICT": escape(numbers["verdict"]),
-        "SUBTITLE": escape(
-            f"{card['n_rows']:,} rows{runs}, {sensors}, {span}from {card['begin']} to {card['end']}. "
-            f"{policy_sentence(policy)}"
-        ),
-        "WARNINGS": warning_box(numbers["warnings"]),
+        "SUBTITLE": escape(f"{described} {_policy_sentence(log.policy)}"),
+        "WARNINGS": _warning_box(numbers["warnings"]),
         "PER": escape(numbers["per"]),
         "SENSORS": escape(numbers["sensors_from"]),
         "THRESHOLD": _number(numbers["threshold"]),
-        "MEASURES": measures_table(numbers, is_datetime),
-        "MODELS": models_table(numbers, is_datetime),
-        "NOTES": paragraphs(numbers["notes"]),
-        "CARD": card_tables(card, is_datetime),
+        "MEASURES": _measures_table(numbers, is_datetime),
+        "MODELS": _models_table(numbers, is_datetime),
+        "NOTES": "".join(f'<p class="muted">{escape(note)}</p>' for note in numbers["notes"]),
+        "CARD": _card_tables(card, is_datetime),
+        "TERMS": _terms(numbers, log),
+        "TIMES": "" if zone is None else "Times are in UTC.",
         "FOOTER": escape(f"Written by eventlstm {metadata.version('eventlstm')}. This page needs no network."),
     }
 
 
-def verdict(numbers: dict[str, Any], is_datetime: bool) -> str:
+def verdict_sentence(numbers: dict[str, Any]) -> str:
     """Return in a sentence what a model is worth on a log."""
-    measures, card = numbers["measures"], numbers["card"]
+    measures, card, is_datetime = numbers["measures"], numbers["card"], numbers["per"] == "day"
     rated = _rough(measures["false_alarm_rate"][0] * _per_rows(is_datetime))
     false = f"{rated} false alarms per {numbers['per']}{_of_machine(card, is_datetime)}{_span(measures, is_datetime)}"
     if not card["n_events"]:
         return f"The log marks no event; the model raises {false}."
     recall, low, high = measures["event_recall"]
     said = (
-        f"The model finds {numbers['n_found']} of {card['n_events']} events ({share(recall)}; 95 % interval "
-        f"{share(low)} to {share(high)}) at {false}"
+        f"The model finds {numbers['n_found']} of {card['n_events']} events ({_share(recall)}; 95 % interval "
+        f"{_share(low)} to {_share(high)}) at {false}"
     )
     delay = measures["median_delay"][0]
     if not math.isnan(delay):
-        within = f"within {duration(delay, is_datetime)} of their start" if delay > 0 else "no later than they begin"
+        within = f"within {_duration(delay, is_datetime)} of their start" if delay > 0 else "no later than they begin"
         said += f", half of all {within}"
     return said + _beside(numbers["models"]) + "."
 
@@ -110,7 +112,7 @@ def _beside(models: list[dict[str, Any]]) -> str:
     return f"; {told} is not surely different from {best['name']} at {theirs:.2f}"
 
 
-def policy_sentence(policy: Any) -> str:
+def _policy_sentence(policy: Any) -> str:
     """Return in a sentence what an alarm is under a policy."""
     parts = ["An alarm is on while the score is above the threshold"]
     if policy.smoothing is not None:
@@ -132,20 +134,20 @@ def policy_sentence(policy: Any) -> str:
     return f"{', '.join(parts)}."
 
 
-def terms(numbers: dict[str, Any], policy: Any, early: Any, late: Any, match: str, is_datetime: bool) -> str:
+def _terms(numbers: dict[str, Any], log: ScoredLog) -> str:
     """Return the explanations of a page as HTML."""
-    window = "during it"
+    early, late, window = log.spans["early"], log.spans["late"], "during it"
     if early or late:
         edges = [
             f"{_told(span)} {side}" for span, side in ((early, "before it starts"), (late, "after it ends")) if span
         ]
         window = f"from {' to '.join(edges)}" if len(edges) == 2 else f"during it or up to {edges[0]}"
     filled = {
-        "alarm": policy_sentence(policy),
-        "begins": "begins" if match == "onset" else "is on",
+        "alarm": _policy_sentence(log.policy),
+        "begins": "begins" if log.match == "onset" else "is on",
         "window": window,
         "per": numbers["per"],
-        "budget": budget_text(numbers, is_datetime),
+        "budget": _budget_text(numbers, log.rows.is_datetime),
         "draws": numbers["n_resamples"],
     }
     rows = (
@@ -155,24 +157,24 @@ def terms(numbers: dict[str, Any], policy: Any, early: Any, late: Any, match: st
     return f"<dl>{''.join(rows)}</dl>"
 
 
-def budget_text(numbers: dict[str, Any], is_datetime: bool) -> str:
+def _budget_text(numbers: dict[str, Any], is_datetime: bool) -> str:
     """Return the budget of false alarms in words."""
     budget = numbers["budget"] * _per_rows(is_datetime)
     return f"{_number(budget)} false alarm{'s' * (budget != 1)} per {numbers['per']}"
 
 
-def measures_table(numbers: dict[str, Any], is_datetime: bool) -> str:
+def _measures_table(numbers: dict[str, Any], is_datetime: bool) -> str:
     """Return the measures at the model's threshold as an HTML table."""
     rows = []
-    for name, (title, meaning) in MEASURES.items():
+    for name, (title, meaning) in MEASURE_TEXTS.items():
         values = numbers["measures"][name]
         if name == "false_alarm_rate":
             values = [value * _per_rows(is_datetime) for value in values]
         if name == "median_delay":
-            shown = [duration(value, is_datetime) for value in values]
+            shown = [_duration(value, is_datetime) for value in values]
         else:
             shown = [
-                share(value) if name in SHARES else f"{value:.3f}" if not math.isnan(value) else NONE
+                _share(value) if name in SHARES else f"{value:.3f}" if not math.isnan(value) else NONE
                 for value in values
             ]
             shown = [_number(value) for value in values] if name == "false_alarm_rate" else shown
@@ -182,7 +184,7 @@ def measures_table(numbers: dict[str, Any], is_datetime: bool) -> str:
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def models_table(numbers: dict[str, Any], is_datetime: bool) -> str:
+def _models_table(numbers: dict[str, Any], is_datetime: bool) -> str:
     """Return the model beside its baselines as an HTML table."""
     models = [numbers["models"][0], *sorted(numbers["models"][1:], key=_by_precision)]
     rows = []
@@ -192,12 +194,18 @@ def models_table(numbers: dict[str, Any], is_datetime: bool) -> str:
             _with_limits(model["average_precision"], "{:.3f}".format),
             ahead,
             NONE if math.isnan(model["vus_pr"]) else f"{model['vus_pr']:.3f}",
-            _with_limits(model["found_at_budget"], share),
+            _with_limits(model["found_at_budget"], _share),
         )
-        name = f"<td>{escape(model['name'])}</td>"
+        name = f"<td>{escape(str(model['name']))}</td>"
         row = '<tr class="ours">' if k == 0 else "<tr>"
         rows.append(f"{row}{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    titles = ("Model", "Average precision", "Model ahead by", "VUS-PR", f"Found at {budget_text(numbers, is_datetime)}")
+    titles = (
+        "Model",
+        "Average precision",
+        "Model ahead by",
+        "VUS-PR",
+        f"Found at {_budget_text(numbers, is_datetime)}",
+    )
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     return f'<table class="numbers" id="models"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
@@ -206,18 +214,18 @@ def _by_precision(model: dict[str, Any]) -> float:
     return -model["average_precision"][0] if not math.isnan(model["average_precision"][0]) else 0.0
 
 
-def card_tables(card: dict[str, Any], is_datetime: bool) -> str:
+def _card_tables(card: dict[str, Any], is_datetime: bool) -> str:
     """Return the data card as HTML."""
     facts = {
         "Rows": f"{card['n_rows']:,}",
         "Runs": f"{card['n_runs']:,}",
-        "Sensors": card["n_sensors"],
+        "Sensors": f"{card['n_sensors']}",
         "From": card["begin"],
         "To": card["end"],
-        "Median step": duration(card["median_step"], is_datetime),
-        "Observed time, all runs": duration(card["observed_time"], is_datetime),
+        "Median step": _duration(card["median_step"], is_datetime),
+        "Observed time, all runs": _duration(card["observed_time"], is_datetime),
         "Events": f"{card['n_events']:,}",
-        "Rows in events": f"{card['event_rows']:,} ({share(card['event_rate'])})",
+        "Rows in events": f"{card['event_rows']:,} ({_share(card['event_rate'])})",
         "Gaps (over ten median steps)": _gaps(card, is_datetime),
         "Missing values": f"{card['missing_values']:,}",
     }
@@ -232,13 +240,13 @@ def card_tables(card: dict[str, Any], is_datetime: bool) -> str:
 def _gaps(card: dict[str, Any], is_datetime: bool) -> str:
     if not card["n_gaps"]:
         return "none"
-    total, longest = (duration(card[name], is_datetime) for name in ("gap_time", "longest_gap"))
+    total, longest = (_duration(card[name], is_datetime) for name in ("gap_time", "longest_gap"))
     return f"{card['n_gaps']:,}, {total} in all, the longest {longest}"
 
 
 def _sensor_row(sensor: dict[str, Any], n_rows: int) -> str:
     cells = (
-        share(sensor["n_missing"] / n_rows) if sensor["n_missing"] else "none",
+        _share(sensor["n_missing"] / n_rows) if sensor["n_missing"] else "none",
         *(_number(sensor[name]) for name in ("min", "median", "max")),
         f"{sensor['longest_unchanged']:,}",
         f"{sensor['n_stuck_runs']:,}" if sensor["n_stuck_runs"] else "none",
@@ -246,18 +254,13 @@ def _sensor_row(sensor: dict[str, Any], n_rows: int) -> str:
     return f"<tr><td>{escape(sensor['name'])}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def warning_box(warnings: list[str]) -> str:
+def _warning_box(warnings: list[str]) -> str:
     """Return warnings as HTML, nothing where there are none."""
     items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
     return f'<div class="warnings" role="note"><ul>{items}</ul></div>' if warnings else ""
 
 
-def paragraphs(notes: list[str]) -> str:
-    """Return sentences as HTML paragraphs."""
-    return "".join(f'<p class="muted">{escape(note)}</p>' for note in notes)
-
-
-def share(value: float) -> str:
+def _share(value: float) -> str:
     """Return a share in percent."""
     if math.isnan(value):
         return NONE
@@ -265,7 +268,7 @@ def share(value: float) -> str:
     return f"{percent:.0f} %" if percent >= 9.95 or percent == 0 else f"{percent:.1f} %"
 
 
-def duration(value: float, is_datetime: bool) -> str:
+def _duration(value: float, is_datetime: bool) -> str:
     """Return a length of time, which is in seconds for date-times, in the unit that suits it."""
     if math.isnan(value) or math.isinf(value):
         return NONE

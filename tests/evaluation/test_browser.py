@@ -11,8 +11,9 @@ import pytest
 import eventlstm as el
 from eventlstm import metrics
 from eventlstm.alarms.alarm_policy import AlarmPolicy
-from eventlstm.evaluation.page import log_for_page, read_page, to_json
-from eventlstm.evaluation.threshold_slider import Alarmed, Cuts, flag_rows
+from eventlstm.evaluation.page import read_page, to_json
+from eventlstm.evaluation.page_data import Cuts, log_for_page
+from eventlstm.evaluation.scored_log import ScoredLog
 
 from .chromium import Chromium, find_chromium
 
@@ -150,9 +151,7 @@ def test_a_picture_of_the_page_is_kept(page):
 @pytest.mark.parametrize("match", ["onset", "overlap"])
 @pytest.mark.parametrize("rules", POLICIES)
 def test_the_rules_of_a_policy_give_the_alarms_of_the_policy(page, log, rules, match):
-    _, y, score = log
-    alarmed = Alarmed.of(y, score, POLICIES[rules], 3, "1h", match, None)
-    compare_alarms(page, alarmed)
+    compare_alarms(page, ScoredLog.of(*log, POLICIES[rules], 3, "1h", match))
 
 
 def test_times_in_decimals_are_compared_as_python_compares_them(page):
@@ -160,21 +159,21 @@ def test_times_in_decimals_are_compared_as_python_compares_them(page):
     times = np.cumsum(rng.choice([0.1, 0.2, 0.3], size=600))
     y = pd.Series((rng.uniform(size=600) < 0.5).astype(int), index=pd.Index(times)).rolling(9, 1).median().round()
     policy = AlarmPolicy(min_duration=0.2, merge_gap=0.3, cooldown=0.7, max_duration=2.1)
-    compare_alarms(page, Alarmed.of(y.astype(int), rng.normal(size=600), policy, 0.2, 0.3, "onset", None))
+    X = pd.DataFrame(index=y.index)
+    compare_alarms(page, ScoredLog.of(X, y.astype(int), rng.normal(size=600), policy, 0.2, 0.3))
 
 
-def compare_alarms(page, alarmed):
+def compare_alarms(page, log):
     """Compare flags, matches and measures at some thresholds."""
-    cuts = Cuts.of(alarmed.judged, float(np.median(alarmed.judged)), alarmed.policy.off)
-    told, arrays = log_for_page(alarmed, cuts, np.array([0]))
+    cuts = Cuts.of(log.judged, float(np.median(log.judged)), log.policy.off)
+    told, arrays = log_for_page(log, cuts)
     names = {"levels": "Uint16Array", "times": "Float64Array", "quiet": "Float64Array"}
     columns = ", ".join(f"{name}: new {of}({json.dumps(arrays[name].tolist())})" for name, of in names.items())
     page.run(f"globalThis.tried = makeLog({to_json(told)}, {{{columns}}}); 0")
     for position in np.unique(np.linspace(0, len(cuts.positions) - 1, 9).astype(int)):
         shown = json.loads(page.run(f"JSON.stringify(Alarms.measure(tried, {cuts.positions[position]}))"))
-        threshold = cuts.thresholds[position]
-        np.testing.assert_array_equal(list(shown["flags"].values()), flag_rows(alarmed, threshold))
-        matched = alarmed.at(threshold)
+        matched = log.at(cuts.thresholds[position])
+        np.testing.assert_array_equal(list(shown["flags"].values()), matched.flags)
         for name, own in (
             ("onsets", matched.onsets),
             ("eventOf", matched.event_of_alarm),

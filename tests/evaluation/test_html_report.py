@@ -19,7 +19,9 @@ from eventlstm import metrics
 from eventlstm.alarms.alarm_policy import AlarmPolicy
 from eventlstm.cli.parser import main
 from eventlstm.evaluation.page import read_page, to_json
-from eventlstm.evaluation.threshold_slider import Alarmed, Cuts, flag_rows
+from eventlstm.evaluation.page_data import Cuts
+from eventlstm.evaluation.scored_log import ScoredLog
+from eventlstm.logs.index import find_stretches
 
 LOG = el.datasets.make_sensor_log(n_machines=3, n_days=5, failures_per_machine=2, random_state=1)
 X, Y = LOG.X, LOG.y
@@ -112,12 +114,12 @@ def test_the_page_holds_times_and_events_of_the_log(path):
     ],
 )
 def test_flags_at_once_are_those_of_the_policy(rules):
-    alarmed = Alarmed.of(Y, SCORE, AlarmPolicy(**rules), 0, 0, "onset", None)
+    log = ScoredLog.of(X, Y, SCORE, AlarmPolicy(**rules))
     for threshold in np.quantile(SCORE, [0.5, 0.9, 0.99]):
         own = dict(rules)
         if "off" in own:
             own["off"] = min(own["off"], threshold)
-        np.testing.assert_array_equal(flag_rows(alarmed, threshold), flags_at(threshold, **own) == 1)
+        np.testing.assert_array_equal(log.at(threshold).flags, flags_at(threshold, **own) == 1)
 
 
 def test_decimal_times_are_merged_as_the_policy_merges_them():
@@ -125,10 +127,17 @@ def test_decimal_times_are_merged_as_the_policy_merges_them():
     index = pd.Index(np.cumsum(rng.choice([0.1, 0.2, 0.3], size=500)))
     y, score = pd.Series(0, index=index), rng.normal(size=500)
     policy = AlarmPolicy(merge_gap=0.3)
-    alarmed = Alarmed.of(y, score, policy, 0, 0, "onset", None)
+    log = ScoredLog.of(pd.DataFrame(index=index), y, score, policy)
     for threshold in (0.0, 1.0, 2.0):
         wanted = policy.set_params(threshold=threshold).flag(pd.Series(score, index=index))
-        np.testing.assert_array_equal(flag_rows(alarmed, threshold), wanted == 1)
+        np.testing.assert_array_equal(log.at(threshold).flags, wanted == 1)
+
+
+def test_alarms_at_a_threshold_are_found_once():
+    log = ScoredLog.of(X, Y, SCORE, AlarmPolicy())
+    assert log.at(THRESHOLD) is log.at(np.float64(THRESHOLD))
+    other = log.with_scores(-SCORE)
+    assert (other.at(THRESHOLD).flags != log.at(THRESHOLD).flags).any() and list(log.found) == [THRESHOLD]
 
 
 def test_a_threshold_beyond_all_scores_is_a_stop_too():
@@ -269,7 +278,7 @@ def test_the_card_counts_what_is_missing_and_what_stands_still(path):
     assert card["flow_m3_h"]["n_stuck_runs"] == 1
     assert card["flow_m3_h"]["longest_unchanged"] == (X.index.get_level_values("machine") == "pump-02").sum()
     assert any("stuck or switched off: flow_m3_h" in warning for warning in numbers["warnings"])
-    assert numbers["card"]["n_gaps"] == len(el.log_index.find_stretches(X)) - 3
+    assert numbers["card"]["n_gaps"] == len(find_stretches(X)) - 3
 
 
 @pytest.mark.parametrize(
