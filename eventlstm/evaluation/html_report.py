@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from sklearn.utils import indexable
 
+from ..alarms.model_scores import policy_of, score_rows, threshold_of, window_size_of
 from ..logs.shared import FloatArray
 from .baselines import score_baselines
 from .card import describe_log
@@ -18,7 +21,7 @@ from .measures import measure_models
 from .page import make_page, write_whole
 from .page_data import make_data
 from .scored_log import ScoredLog
-from .sensors import check_log, describe_events, policy_of, score_rows, threshold_of, window_size_of
+from .sensors import describe_events
 from .text import make_texts, verdict_sentence
 
 DAILY_BUDGET, STEP_BUDGET = 1.0, 1e-3  # false alarms a day, or a step: one in a thousand
@@ -138,7 +141,7 @@ def report(
     """
     path = Path(path)
     _check_writable(path)
-    table, labels = check_log(X, y)
+    table, labels = _check_log(X, y)
     scores, warned = _find_scores(model, X, y_score, len(table))
     kept = ~np.isnan(scores)
     policy = policy_of(model) if policy is None else policy
@@ -150,7 +153,7 @@ def report(
         threshold, warned = log.best_within(budget)[0], [CHOSEN_HERE, *warned]
     if isinstance(baselines, Mapping):
         baselines = {name: np.asarray(score, dtype=np.float64)[kept] for name, score in baselines.items()}
-    trained, window_size = None if train is None else check_log(*train), window_size_of(model)
+    trained, window_size = None if train is None else _check_log(*train), window_size_of(model)
     card, told = describe_log(log, y is not None, trained, window_size)
     others, notes = score_baselines(log.X, baselines, trained, window_size, random_state)
     numbers = {
@@ -178,6 +181,19 @@ def _check_writable(path: Path) -> None:
         raise ValueError(
             f"The page cannot be written to {str(path)!r}. Pass the name of a file in a folder that exists."
         )
+
+
+def _check_log(X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series]:
+    """Return a log and its labels as a table and a column of one index; without labels all rows are quiet."""
+    if not isinstance(X, pd.DataFrame):
+        X = pd.DataFrame(np.asarray(X))
+        X.columns = [f"x{k}" for k in range(X.shape[1])]
+    if y is None:
+        return X, pd.Series(0, index=X.index)
+    indexable(X, y)
+    if isinstance(y, pd.Series) and not y.index.equals(X.index):
+        raise ValueError("y has another index than X. Align it: y = y.loc[X.index].")
+    return X, pd.Series(np.asarray(y), index=X.index)
 
 
 def _find_scores(model: Any, X: Any, y_score: Any, n_rows: int) -> tuple[FloatArray, list[str]]:

@@ -7,79 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
-from sklearn.utils import indexable
 
-from ..alarms.alarm_policy import N_NAMED_SENSORS, AlarmPolicy
+from ..alarms.alarm_policy import N_NAMED_SENSORS
+from ..alarms.model_scores import before_last, last_step
 from ..logs.events import list_events
 from ..logs.shared import FloatArray
 from ..metrics.matching import Events
 from .scored_log import ScoredLog
 
-DEFAULT_WINDOW = 32  # rows of history for baselines beside a model that has no `window_size`
 # A deviation is told in quarters of the spread of quiet rows, so that it is one standard deviation of normal values.
 QUARTILES, OF_NORMAL = (25, 75), 1.349
-
-
-def score_rows(model: Any, X: Any) -> FloatArray:
-    """Return a score for each row, high where abnormal.
-
-    Raises
-    ------
-    ValueError
-        If the classes of a classifier are not 0 and 1.
-    TypeError
-        If the model has no method that scores rows.
-    """
-    if hasattr(model, "predict_proba"):
-        if list(getattr(model, "classes_", ())) != [0, 1]:
-            raise ValueError(
-                f"{type(model).__name__} knows the classes {list(getattr(model, 'classes_', ()))}, where 0 and 1 are "
-                "wanted. Fit it on y == 'fault', say, or pass its scores: y_score=model.predict_proba(X)[:, k]."
-            )
-        return np.asarray(model.predict_proba(X), dtype=np.float64)[:, 1]
-    last, X = _into_pipeline(model, X)
-    if hasattr(last, "anomaly_score"):
-        return np.asarray(last.anomaly_score(X), dtype=np.float64)
-    if hasattr(last, "score_samples"):
-        return -np.asarray(last.score_samples(X), dtype=np.float64)
-    raise TypeError(
-        f"{type(model).__name__} has neither predict_proba nor anomaly_score nor score_samples. Pass scores that rise "
-        "with the danger: y_score=..."
-    )
-
-
-def threshold_of(model: Any) -> float | None:
-    """Return the score that a row must be greater than to be flagged by the model, None where it does not say.
-
-    A classifier flags the rows that reach its threshold: of these, it is the next smaller number.
-    """
-    for name in ("threshold", "best_threshold_"):
-        if hasattr(model, "predict_proba") and isinstance(getattr(model, name, None), int | float):
-            return float(np.nextafter(getattr(model, name), -np.inf))
-    last = _last_step(model)
-    if hasattr(last, "threshold_"):
-        return float(last.threshold_)
-    if hasattr(last, "offset_") and hasattr(last, "score_samples"):
-        return float(-last.offset_)
-    return None
-
-
-def window_size_of(model: Any) -> int:
-    """Return how many rows of history a model looks at, as far as it says so."""
-    inner = _last_step(getattr(model, "estimator_", model))
-    parts = [inner, *(part for _, part in getattr(inner, "estimators", None) or ())]
-    sizes = [size for part in parts if isinstance(size := getattr(part, "window_size", None), int)]
-    return max(sizes, default=DEFAULT_WINDOW)
-
-
-def policy_of(model: Any) -> AlarmPolicy:
-    """Return the default rules for alarms; none lasts over a gap that the model takes for a break."""
-    inner = _last_step(getattr(model, "estimator_", model))
-    longest = getattr(inner, "max_gap_", np.inf)
-    if not np.isfinite(longest):
-        return AlarmPolicy()
-    return AlarmPolicy(max_gap=pd.Timedelta(int(longest), "ns") if inner.has_dates_ else longest)
 
 
 def describe_events(model: Any, log: ScoredLog) -> dict[str, Any]:
@@ -113,11 +50,10 @@ def run_label(index: pd.Index, row: int | np.integer[Any]) -> str:
 
 def attribute(model: Any, X: Any, events: pd.DataFrame) -> pd.DataFrame | None:
     """Return the share of each sensor in each event, None where the model does not offer it."""
-    if not len(events) or not hasattr(_last_step(model), "attribution"):
+    if not len(events) or not hasattr(last_step(model), "attribution"):
         return None
-    last, X = _into_pipeline(model, X)
     try:
-        shares: pd.DataFrame = last.attribution(X, events)
+        shares: pd.DataFrame = last_step(model).attribution(before_last(model, X), events)
     except ValueError:  # an estimator that scores rows as a whole
         return None
     return shares
@@ -151,27 +87,3 @@ def _usual(values: FloatArray) -> tuple[FloatArray, FloatArray]:
         scale, spread = (high - low) / OF_NORMAL, np.nanstd(values, axis=0)
     scale = np.where(scale > 0, scale, spread)
     return middle, np.where(scale > 0, scale, 1.0)
-
-
-def check_log(X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series]:
-    """Return a log and its labels as a table and a column of one index; without labels all rows are quiet."""
-    if not isinstance(X, pd.DataFrame):
-        X = pd.DataFrame(np.asarray(X))
-        X.columns = [f"x{k}" for k in range(X.shape[1])]
-    if y is None:
-        return X, pd.Series(0, index=X.index)
-    indexable(X, y)
-    if isinstance(y, pd.Series) and not y.index.equals(X.index):
-        raise ValueError("y has another index than X. Align it: y = y.loc[X.index].")
-    return X, pd.Series(np.asarray(y), index=X.index)
-
-
-def _last_step(model: Any) -> Any:
-    return model[-1] if isinstance(model, Pipeline) else model
-
-
-def _into_pipeline(model: Any, X: Any) -> tuple[Any, Any]:
-    """Return the last step of a pipeline and what it is given."""
-    if not isinstance(model, Pipeline):
-        return model, X
-    return model[-1], model[:-1].transform(X) if len(model) > 1 else X

@@ -300,7 +300,7 @@ def test_wrong_input_is_told(path, changes, message):
 
 
 def test_a_model_that_cannot_score_and_a_folder_that_is_not_there_are_told_before_any_work(path, tmp_path):
-    with pytest.raises(TypeError, match="neither predict_proba nor anomaly_score"):
+    with pytest.raises(TypeError, match="StandardScaler has neither anomaly_score"):
         el.report(StandardScaler().fit(X), X, Y, path)
     with pytest.raises(ValueError, match="in a folder that exists"):
         el.report(None, X, Y, tmp_path / "nowhere" / "report.html", y_score=SCORE)
