@@ -46,12 +46,13 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     embedding_size : int or "auto", default="auto"
         Numbers that stand for a code; "auto" is half the codes of the channel, at most 8.
     cell : {"lstm", "gru", "rnn", "peephole"}, default="lstm"
-        The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials; "peephole" lets its gates
-        see the memory, step by step in Python and several times slower.
+        The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials, but for forecasts of a made
+        series, where GRU was a tenth better; "peephole" lets its gates see the memory, step by step in Python and
+        several times slower.
     hidden_size : int, default=32
-        Units in each layer and direction. 64 did not help on any log tried.
+        Units in each layer and direction; an autoencoder's decoder has as many. 64 helped a classifier on no log tried.
     num_layers : int, default=1
-        Stacked layers.
+        Stacked layers; an autoencoder's decoder has as many.
     bidirectional : bool, default=False
         Whether a second pass reads the window backwards. Needs whole windows: not for step-by-step training.
     dropout : float, default=0.2
@@ -66,8 +67,8 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     forget_bias : float or None, default=None
         Bias of the forget gate at the start of training; None leaves it to the random draw. 1.0 remembers longer.
     retention_steps : float or None, default=None
-        Steps over which half of the memory is to remain at the start of training: sets the forget gate's bias. Take
-        the distance, in steps, between a cause and the label it tells of.
+        Steps over which half of the memory is to remain at the start of training: sets the forget gate's bias. Take the
+        distance, in steps, between a cause and its effect.
     max_epochs : int or "auto", default="auto"
         Passes over the data: an int is exactly that many, unless `early_stopping` ends them; "auto" is 15, or as
         many as it takes to make `min_steps` steps on a small set.
@@ -102,13 +103,14 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
         Steps over which gradients reach back in training, for long windows (truncated back-propagation through time);
         None is all of them.
     augmentation : Augmentation or None, default=None
-        Random changes of the windows in training; see `Augmentation`.
+        Random changes of the windows in training; see `Augmentation`. A forecaster takes no `time_warp`, which would
+        not move the targets along; an autoencoder is to write the changed window.
     early_stopping : bool, default=False
-        Whether to stop when the loss on windows held out has not fallen for `n_iter_no_change` epochs, and to keep the
-        best epoch's weights. It costs the events held out; few logs can spare them. Windows that overlap leak into a
-        random validation part: give `fit` whole runs as `X_val`, or use `EventClassifier`, which does.
+        Whether to stop when the loss (or score) on windows held out has not become better for `n_iter_no_change`
+        epochs, and to keep the best epoch's weights. It costs the windows held out: few logs have events to spare.
     validation_fraction : float, default=0.1
-        Share of windows held out by `early_stopping` when `fit` gets no `X_val`.
+        Share of windows held out by `early_stopping` when `fit` gets no `X_val`: of each class, at random. Windows that
+        overlap leak into such a part: give `fit` whole runs as `X_val`, or use `EventClassifier`, which does.
     n_iter_no_change : int, default=5
         Epochs without a lower validation loss, or a higher score, after which `early_stopping` stops.
     tol : float, default=1e-4
@@ -116,7 +118,7 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     checkpoint : str, path or None, default=None
         File that keeps the state of training after every epoch. When it is there, the same call of `fit` goes on from
         it and ends with the model that an uninterrupted one makes; it is removed at the end. Needs an int as
-        `random_state`. The members of an `EventClassifier` add their number to its name.
+        `random_state`. The members of an ensemble add their number to its name.
     device : str, default="auto"
         A torch device; "auto" takes cuda, mps or xpu where there is one, else the cpu.
     precision : {"float32", "float64", "bfloat16", "auto"}, default="float32"
@@ -132,9 +134,9 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     random_state : int, RandomState or None, default=None
         Seed of the weights, the order of windows and the dropout; the global generators are left alone with an int.
     pooling : {"last", "mean", "max", "additive", "luong", "multihead"}, default="last"
-        What of a window's steps is judged: the last step, the mean or the largest of all, or a mean weighted by
-        attention: additive, general against the last state, or several heads of self-attention. All but "last" need
-        whole windows.
+        What of a window's steps the output is made from: the last step, the mean or the largest of all, or a mean
+        weighted by attention: additive, general against the last state, or several heads of self-attention. All but
+        "last" need whole windows.
     num_heads : int, default=4
         Heads of ``pooling="multihead"``; they divide the width.
     attention_entropy : float, default=0.0
