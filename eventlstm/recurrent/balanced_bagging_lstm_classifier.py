@@ -14,17 +14,14 @@ from imblearn.utils import check_target_type
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import average_precision_score
-from sklearn.utils import Tags, check_random_state, column_or_1d
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
 
 from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, check_sample_weight, fit_context
-from ..logs.log_windows import LogWindows
 from ..logs.shared import LARGEST_SEED
 from ..sampling.bags import find_units
 from ..training.crew import side_by_side
 from .bagged_member import Trained, TrainingSet, score
-from .base import refuse_other_shape, refuse_unusable
 from .checking import CheckedWindows, check_windows
 from .lstm_classifier import LSTMClassifier
 from .members import SUREST, make_members, mean_log_odds, refuse_unseeded_checkpoints
@@ -257,7 +254,7 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
             Probabilities, in the order of `classes_`.
         """
         check_is_fitted(self)
-        windows = self._check_predict(X, lengths)
+        windows, _ = check_windows(self, X, reset=False, dtype=self._dtype(), lengths=lengths)
         return mean_log_odds(np.stack(self._ask(repeat(windows), range(len(self.estimators_)))))
 
     def predict(self, X: Any, *, lengths: Any = None) -> np.ndarray:
@@ -288,12 +285,7 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
             )
         if getattr(y, "ndim", 1) > 1:
             check_target_type(y)  # a table of labels is refused in imbalanced-learn's words
-        if isinstance(X, LogWindows):
-            windows, y = CheckedWindows(refuse_unusable(X, lengths)), column_or_1d(y)
-            check_consistent_length(X, y)
-            self._learn_width(X.shape, reset)
-        else:
-            windows, y = check_windows(self, X, y, reset=reset, dtype=self._dtype(), lengths=lengths)
+        windows, y = check_windows(self, X, y, reset=reset, dtype=self._dtype(), lengths=lengths)
         check_classification_targets(y)
         weight = None
         if sample_weight is not None:
@@ -309,19 +301,6 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = classes
         self.n_timesteps_, self.n_channels_ = windows.values.shape[1:]
         return windows, y, weight
-
-    def _check_predict(self, X: Any, lengths: Any) -> CheckedWindows:
-        if not isinstance(X, LogWindows):
-            return check_windows(self, X, reset=False, dtype=self._dtype(), lengths=lengths)[0]
-        self._learn_width(X.shape, reset=False)
-        return CheckedWindows(refuse_unusable(X, lengths))
-
-    def _learn_width(self, shape: tuple[int, int, int], reset: bool) -> None:
-        """Learn the width of a log's windows, or hold them to it."""
-        if reset:
-            self.n_features_in_ = shape[1] * shape[2]
-        else:
-            refuse_other_shape(self, shape)
 
     def _dtype(self) -> str:
         """Return the type of the numbers: float32, unless the estimator asks for more or is none of ours."""

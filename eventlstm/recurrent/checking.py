@@ -1,4 +1,4 @@
-"""Windows ``(n_windows, n_timesteps, n_channels)`` checked for an estimator, flattened or not, and where each ends."""
+"""Windows ``(n_windows, n_timesteps, n_channels)`` checked for an estimator, where each ends, and what it weighs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import assert_all_finite
-from sklearn.utils.validation import validate_data
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.validation import check_consistent_length, validate_data
+
+from ..logs.log_windows import LogWindows
 
 
 class CheckedWindows(NamedTuple):
@@ -22,14 +24,29 @@ class CheckedWindows(NamedTuple):
         return CheckedWindows(self.values.take(items, axis=0), None if self.lengths is None else self.lengths[items])
 
 
+class Examples(NamedTuple):
+    """Windows, what is to be learnt of each, and how much that counts."""
+
+    windows: CheckedWindows
+    y: Any  # (n_windows, ...) labels or targets; None where a window is its own target
+    weight: np.ndarray  # (n_windows,)
+
+    def take(self, items: np.ndarray) -> Examples:
+        """Return some of the examples."""
+        return Examples(self.windows.take(items), None if self.y is None else self.y[items], self.weight[items])
+
+
 def check_windows(
     estimator: Any, X: Any, y: Any = None, *, reset: bool, dtype: Any, lengths: Any = None
 ) -> tuple[CheckedWindows, Any]:
     """Return windows as a writable C-ordered array (n_windows, n_timesteps, n_channels), their lengths, and `y`.
 
-    Windows are flattened before scikit-learn looks at them, so that 3-D and flattened input are one and the
-    same to it and ``n_features_in_`` is ``n_timesteps * n_channels``. Steps after the end of a window are zero.
+    Those of a log stay in it. Others are flattened before scikit-learn looks at them, so that 3-D and flattened input
+    are one and the same to it and ``n_features_in_`` is ``n_timesteps * n_channels``. Steps after the end of a window
+    are zero.
     """
+    if isinstance(X, LogWindows):
+        return check_log_windows(estimator, X, y, reset=reset, lengths=lengths)
     if reset and isinstance(X, pd.DataFrame) and isinstance(X.index, pd.MultiIndex | pd.DatetimeIndex):
         warnings.warn(
             f"X has an index of times: {type(estimator).__name__} takes each row as a window of its own. For a log, "
@@ -63,6 +80,46 @@ def check_windows(
     return CheckedWindows(windows, lengths), y
 
 
+def check_log_windows(
+    estimator: Any, windows: LogWindows, y: Any, *, reset: bool, lengths: Any = None
+) -> tuple[CheckedWindows, Any]:
+    """Return the windows of a log and `y`, and do for their width what scikit-learn does for that of an array."""
+    windows = refuse_unusable(windows, lengths)
+    if y is not None:
+        y = column_or_1d(y)
+        check_consistent_length(windows, y)
+    if reset:
+        estimator.n_features_in_ = windows.shape[1] * windows.shape[2]
+    else:
+        refuse_other_shape(estimator, windows.shape)
+    return CheckedWindows(windows), y
+
+
+def refuse_unusable(windows: LogWindows, lengths: Any = None) -> LogWindows:
+    """Return the windows of a log unless there is none, values are missing, or they are to be cut short."""
+    if lengths is not None:
+        raise ValueError(
+            "lengths came with LogWindows, whose windows all have window_size rows. Leave lengths out, or pass the "
+            "windows as an array: np.asarray(X)."
+        )
+    if not len(windows):
+        raise ValueError(
+            f"The log has no window of {windows.window_size} rows. Pass a longer log, or cut windows with pad=True."
+        )
+    if not np.isfinite(windows.values).all():
+        raise ValueError("The log behind X contains NaN or infinity. Fill these values, or drop their rows.")
+    return windows
+
+
+def refuse_other_shape(estimator: Any, shape: tuple[int, int, int]) -> None:
+    """Refuse windows (n_windows, n_timesteps, n_channels) of another shape than in `fit`."""
+    if shape[1:] != (estimator.n_timesteps_, estimator.n_channels_):
+        raise ValueError(
+            f"Windows of {shape[1]} steps and {shape[2]} channels came, but the model was fitted on "
+            f"{estimator.n_timesteps_} steps and {estimator.n_channels_} channels. Cut windows of that size."
+        )
+
+
 def end_windows(windows: np.ndarray, lengths: Any) -> np.ndarray | None:
     """Set the steps after each window's end to zero, and return how many are before it; None when all windows are full.
 
@@ -89,3 +146,11 @@ def end_windows(windows: np.ndarray, lengths: Any) -> np.ndarray | None:
         )
     windows[~inside] = 0.0
     return None if inside.all() else lengths.astype(np.int64)
+
+
+def mean_one(weight: np.ndarray) -> np.ndarray:
+    """Return weights scaled to a mean of one."""
+    total = weight.sum()
+    if total <= 0:
+        raise ValueError("All weights are zero. Give at least one row a positive sample_weight.")
+    return weight * (len(weight) / total)

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_consistent_length
 
 from .._validation import check_is_fitted
+from ..logs.log_windows import LogWindows
 from ..losses.base import cross_entropy
 from ..networks.recurrent_net import RecurrentNet
 from ..training.batches import WindowGather
 from ..training.threads import one_thread
-from .checking import CheckedWindows
+from .checking import CheckedWindows, end_windows, refuse_unusable
+from .codes import Codes
 
 # Windows looked into at a time.
 PIECE = 256
@@ -23,8 +26,11 @@ PIECE = 256
 class InsightMixin:
     """Methods that show how a fitted recurrent network comes to its output."""
 
+    n_channels_: int
     _check_windows: Callable[..., CheckedWindows]
+    _codes: Callable[[], Codes]
     _encode: Callable[..., np.ndarray]
+    _numpy_dtype: Callable[[], str]
     _gather: Callable[..., WindowGather]
     _on_device: Callable[[], RecurrentNet]
 
@@ -96,9 +102,9 @@ class InsightMixin:
         ['cell', 'forget', 'input', 'output']
         """
         check_is_fitted(self)
-        pieces = self._pieces(self._check_windows(X, lengths, any_length=True))
+        pieces = self._pieces(self._check_any_length(X, lengths))
         gates = [self._gates(x, layer, direction, n) for x, n in pieces]
-        return {name: torch.cat([some[name] for some in gates]).cpu().numpy() for name in gates[0]}
+        return {name: torch.cat([piece[name] for piece in gates]).cpu().numpy() for name in gates[0]}
 
     def gradient_flow(self, X: Any, y: Any, *, lengths: Any = None) -> np.ndarray:
         """Return how strongly the loss depends on each step of the windows.
@@ -125,12 +131,24 @@ class InsightMixin:
             If `y` is not a known class for each window.
         """
         check_is_fitted(self)
-        windows = self._check_windows(X, lengths, any_length=True)
+        windows = self._check_any_length(X, lengths)
         check_consistent_length(windows.values, y)
-        target = torch.as_tensor(self._encode(y)).split(PIECE)
+        targets = torch.as_tensor(self._encode(y)).split(PIECE)
         pieces = self._pieces(windows)
-        norms = [self._gradient(x, n, some) for (x, n), some in zip(pieces, target, strict=True)]
+        norms = [self._gradient(x, n, target) for (x, n), target in zip(pieces, targets, strict=True)]
         return torch.cat(norms).mean(dim=0).cpu().double().numpy()
+
+    def _check_any_length(self, X: Any, lengths: Any) -> CheckedWindows:
+        """Check windows, of which those of a log and 3-D ones need not be as long as those in `fit`."""
+        if isinstance(X, LogWindows):
+            windows = CheckedWindows(refuse_unusable(X, lengths))
+        elif np.ndim(X) == 3 and np.shape(X)[2] == self.n_channels_:
+            values = np.array(X, dtype=self._numpy_dtype(), order="C")
+            windows = CheckedWindows(values, end_windows(values, lengths))
+            assert_all_finite(values)
+        else:
+            return self._check_windows(X, lengths)
+        return self._codes().encode_windows(windows)
 
     def _pieces(self, windows: CheckedWindows) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         """Yield windows and their lengths, some at a time."""

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
 from sklearn.utils import check_random_state
 
-from .._validation import check_is_fitted, fit_context
+from .._validation import Interval, StrOptions, check_is_fitted, check_sample_weight, fit_context
+from ..alarms.tails import find_offset
+from ..losses.errors import ERROR_LOSSES
+from ..networks.reconstruction_net import ReconstructionNet
+from ..training.batches import WindowBatches
 from ..training.threads import one_thread
-from .reconstruction import ReconstructingEstimator, encode, unweighted
+from .base import RecurrentEstimator
+from .checking import CheckedWindows, Examples, check_windows, mean_one
+from .holding_out import hold_out_unlabelled
+from .reconstruction_error import (
+    LastStepBatches,
+    ReconstructionBatches,
+    last_error,
+    last_residuals,
+    mean_error,
+    mean_loss,
+    n_steps,
+    residuals,
+)
+
+# Share of the windows that contamination="auto" takes for abnormal.
+AUTO_CONTAMINATION = 0.01
 
 
-class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ReconstructingEstimator):
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
+class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, RecurrentEstimator):
     """A recurrent network that writes windows of sensor readings anew, and finds abnormal what it cannot write.
 
     A window is read into a short vector, from which its steps are written again, the last one first. Trained on windows
@@ -26,34 +50,24 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         then the second's, and so on. 3-D windows say it themselves.
     categorical_channels : list of int or None, default=None
         Positions of channels that hold codes (of an event, a product, an operating mode) instead of measurements. Each
-        goes through an embedding that is learnt; codes that `fit` has not seen share one of zeros. Codes are read and
-        never written: no error is theirs.
+        goes through an embedding that is learnt; codes that `fit` has not seen share one of zeros.
     embedding_size : int or "auto", default="auto"
         Numbers that stand for a code; "auto" is half the codes of the channel, at most 8.
     cell : {"lstm", "gru", "rnn", "peephole"}, default="lstm"
-        The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials; "peephole" lets its gates
-        see the memory, step by step in Python and several times slower.
+        The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials, but for forecasts of a made
+        series, where GRU was a tenth better; "peephole" lets its gates see the memory, step by step in Python and
+        several times slower.
     hidden_size : int, default=32
-        Units in each layer of the encoder, in each direction, and of the decoder.
+        Units in each layer and direction; an autoencoder's decoder has as many. 64 helped a classifier on no log tried.
     num_layers : int, default=1
-        Stacked layers, of the encoder as of the decoder.
-    latent_size : int, default=16
-        Numbers that stand for a window. 32 ranked planted anomalies as well as 16, and 8 worse; of windows of few
-        values, too many would write anomalies as well as all else.
-    teacher_forcing : float or None, default=1.0
-        Share of the steps in training at which the decoder is told the true values of the step it wrote last (all of
-        them, as in Malhotra et al.); at the others, and always in scoring, it is told its own. Between 0 and 1 training
-        goes step by step in Python, four times slower. None tells it neither: it writes from the latent vector alone.
-        That is the better choice for ``error="mean"`` and `reconstruct`, since who is always told the truth drifts when
-        left alone: on made logs a fifth of the variance in place of a half was missed. But being told turns the latent
-        vector to the last steps, and with ``error="last"`` planted anomalies ranked better: .63 in place of .42.
+        Stacked layers; an autoencoder's decoder has as many.
     bidirectional : bool, default=False
-        Whether the encoder reads the window backwards, too.
+        Whether a second pass reads the window backwards. Needs whole windows: not for step-by-step training.
     dropout : float, default=0.2
         Share of values dropped in training from what the encoder reads, and between its layers. The decoder has to
         write the whole all the same.
     recurrent_dropout : float, default=0.0
-        Share of the encoder's units dropped in training, the same ones at all steps of a window. Its training goes step
+        Share of the state's units dropped in training, the same ones at all steps of a window. Its training goes step
         by step in Python, several times slower; scoring does not.
     residual : bool, default=False
         Whether each layer after the first adds to what came in, which helps deep stacks.
@@ -62,26 +76,16 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     forget_bias : float or None, default=None
         Bias of the forget gate at the start of training; None leaves it to the random draw. 1.0 remembers longer.
     retention_steps : float or None, default=None
-        Steps over which half of the memory is to remain at the start of training: sets the forget gate's bias.
-    loss : {"squared", "huber", "absolute"}, default="squared"
-        What training minimises at each value. The last two let windows that are abnormal in training count less.
-        Windows are judged by squared errors whatever the loss.
-    error : {"last", "mean"}, default="last"
-        By what a window is judged: the squared error of its last step, so that the end of a window is what is found to
-        be abnormal, or the mean over all its steps. Both are averaged over the channels.
-    contamination : float or "auto", default="auto"
-        Share of abnormal windows, which sets `offset_`: that share of the windows in `fit`, by their weight, is told to
-        be abnormal. "auto" is the lowest hundredth of the scores of windows that were held out (`X_val`, or those of
-        `early_stopping`); where there are none, of the windows in `fit`. Those were learnt from, so that more than a
-        hundredth of new ones will be found abnormal.
+        Steps over which half of the memory is to remain at the start of training: sets the forget gate's bias. Take the
+        distance, in steps, between a cause and its effect.
     max_epochs : int or "auto", default="auto"
         Passes over the data: an int is exactly that many, unless `early_stopping` ends them; "auto" is 15, or as
         many as it takes to make `min_steps` steps on a small set.
     min_steps : int, default=800
         Steps of the optimizer that ``max_epochs="auto"`` makes at least. Fewer left small logs undertrained.
     batch_size : int, "auto" or None, default="auto"
-        Windows in a step; None is the whole set. "auto" is 64 windows, or fewer where an epoch would have less than
-        `min_batches` steps.
+        Windows in a step; None is the whole set. "auto" is 64 windows (8 chunks in step-by-step training), or fewer
+        where an epoch would have less than `min_batches` steps.
     min_batches : int, default=50
         Steps in an epoch that ``batch_size="auto"`` aims at on small sets.
     micro_batch_size : int or "auto", default="auto"
@@ -100,33 +104,35 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         Norm to which gradients are clipped.
     schedule : {"cosine", "linear", "step", "one_cycle", "plateau", "constant"}, default="cosine"
         Course of the learning rate after the warm-up: half a cosine or a line down to zero; a tenth at 1/2 and 3/4 of
-        training; one cycle; a tenth whenever the loss held out, or else the training loss, stands still; or none.
+        training; one cycle; a tenth whenever the loss (or score) held out, or else the training loss, stands still; or
+        none. A falling rate does better than early stopping where events are few.
     warmup_fraction : float, default=0.2
         Share of training with a rising learning rate; "constant" has none.
     tbptt_steps : int or None, default=None
-        Steps over which gradients reach back through the encoder in training, for long windows; None is all of them.
+        Steps over which gradients reach back in training, for long windows (truncated back-propagation through time);
+        None is all of them.
     augmentation : Augmentation or None, default=None
-        Random changes of the windows in training; see `Augmentation`. The network is to write the changed window.
+        Random changes of the windows in training; see `Augmentation`. A forecaster takes no `time_warp`, which would
+        not move the targets along; an autoencoder is to write the changed window.
     early_stopping : bool, default=False
-        Whether to stop when the loss on windows held out, at the steps that `error` looks at, has not fallen for
-        `n_iter_no_change` epochs, and to keep the best epoch's weights. Without `X_val`, windows of an array are held
-        out at random, and of a `LogWindows` the last ones.
+        Whether to stop when the loss (or score) on windows held out has not become better for `n_iter_no_change`
+        epochs, and to keep the best epoch's weights. It costs the windows held out: few logs have events to spare.
     validation_fraction : float, default=0.1
-        Share of windows held out by `early_stopping` when `fit` gets no `X_val`.
+        Share of windows held out by `early_stopping` when `fit` gets no `X_val`: the last ones of a `LogWindows`, and a
+        random part of others.
     n_iter_no_change : int, default=5
-        Epochs without a lower loss on windows held out, after which `early_stopping` stops.
+        Epochs without a lower validation loss, or a higher score, after which `early_stopping` stops.
     tol : float, default=1e-4
-        Change of that loss that counts.
+        Change of the validation loss or score that counts.
     checkpoint : str, path or None, default=None
         File that keeps the state of training after every epoch. When it is there, the same call of `fit` goes on from
         it and ends with the model that an uninterrupted one makes; it is removed at the end. Needs an int as
-        `random_state`.
+        `random_state`. The members of an ensemble add their number to its name.
     device : str, default="auto"
         A torch device; "auto" takes cuda, mps or xpu where there is one, else the cpu.
     precision : {"float32", "float64", "bfloat16", "auto"}, default="float32"
-        Type of the numbers. "bfloat16" keeps weights in float32 and multiplies in bfloat16, which is faster on
-        processors that have it, and rougher; "auto" is that where it is fast, else float32. Errors are summed in
-        float64.
+        Type of the numbers. "bfloat16" keeps weights in float32 and multiplies in bfloat16, in .6 to .8 of the time on
+        processors that have it; probabilities move by up to .01. "auto" is that where it is fast, else float32.
     n_jobs : int or None, default=None
         Threads that share a step or a prediction on a CPU; None and negative numbers are one a core. The results do
         not depend on it.
@@ -136,6 +142,27 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         Whether to show a progress bar over the epochs.
     random_state : int, RandomState or None, default=None
         Seed of the weights, the order of windows and the dropout; the global generators are left alone with an int.
+    latent_size : int, default=16
+        Numbers that stand for a window. 32 ranked planted anomalies as well as 16, and 8 worse; of windows of few
+        values, too many would write anomalies as well as all else.
+    teacher_forcing : float or None, default=1.0
+        Share of the steps in training at which the decoder is told the true values of the step it wrote last (all of
+        them, as in Malhotra et al.); at the others, and always in scoring, it is told its own. Between 0 and 1 training
+        goes step by step in Python, four times slower. None tells it neither: it writes from the latent vector alone.
+        That is the better choice for ``error="mean"`` and `reconstruct`, since who is always told the truth drifts when
+        left alone: on made logs a fifth of the variance in place of a half was missed. But being told turns the latent
+        vector to the last steps, and with ``error="last"`` planted anomalies ranked better: .63 in place of .42.
+    loss : {"squared", "huber", "absolute"}, default="squared"
+        What training minimises at each value. The last two let windows that are abnormal in training count less.
+        Windows are judged by squared errors whatever the loss.
+    error : {"last", "mean"}, default="last"
+        By what a window is judged: the squared error of its last step, so that the end of a window is what is found to
+        be abnormal, or the mean over all its steps. Both are averaged over the channels.
+    contamination : float or "auto", default="auto"
+        Share of abnormal windows, which sets `offset_`: that share of the windows in `fit`, by their weight, is told to
+        be abnormal. "auto" is the lowest hundredth of the scores of windows that were held out (`X_val`, or those of
+        `early_stopping`); where there are none, of the windows in `fit`. Those were learnt from, so that more than a
+        hundredth of new ones will be found abnormal.
 
     Attributes
     ----------
@@ -173,6 +200,8 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     Windows may differ in length: fill the tail of the shorter ones with NaN in all channels, or pass
     `lengths`.
 
+    Codes are read and never written: no error is theirs. Errors are summed in float64.
+
     As in scikit-learn, scores are high for what is normal. A scorer for labels of which 1 is abnormal, such as
     ``scoring="average_precision"``, would rank upside down; `anomaly_score` is high for what is abnormal.
 
@@ -201,96 +230,23 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     (80, 3)
     """
 
-    def __init__(
-        self,
-        n_channels: int = 1,
-        *,
-        categorical_channels: Any = None,
-        embedding_size: int | str = "auto",
-        cell: str = "lstm",
-        hidden_size: int = 32,
-        num_layers: int = 1,
-        latent_size: int = 16,
-        teacher_forcing: float | None = 1.0,
-        bidirectional: bool = False,
-        dropout: float = 0.2,
-        recurrent_dropout: float = 0.0,
-        residual: bool = False,
-        layer_norm: bool = False,
-        forget_bias: float | None = None,
-        retention_steps: float | None = None,
-        loss: str = "squared",
-        error: str = "last",
-        contamination: float | str = "auto",
-        max_epochs: int | str = "auto",
-        min_steps: int = 800,
-        batch_size: int | str | None = "auto",
-        min_batches: int = 50,
-        micro_batch_size: int | str = "auto",
-        optimizer: str = "adamw",
-        lr: float = 0.01,
-        momentum: float = 0.9,
-        weight_decay: float = 0.01,
-        max_grad_norm: float | None = 1.0,
-        schedule: str = "cosine",
-        warmup_fraction: float = 0.2,
-        tbptt_steps: int | None = None,
-        augmentation: Any = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        tol: float = 1e-4,
-        checkpoint: Any = None,
-        device: str = "auto",
-        precision: str = "float32",
-        n_jobs: int | None = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        random_state: Any = None,
-    ) -> None:
-        self.n_channels = n_channels
-        self.categorical_channels = categorical_channels
-        self.embedding_size = embedding_size
-        self.cell = cell
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.latent_size = latent_size
-        self.teacher_forcing = teacher_forcing
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.residual = residual
-        self.layer_norm = layer_norm
-        self.forget_bias = forget_bias
-        self.retention_steps = retention_steps
-        self.loss = loss
-        self.error = error
-        self.contamination = contamination
-        self.max_epochs = max_epochs
-        self.min_steps = min_steps
-        self.batch_size = batch_size
-        self.min_batches = min_batches
-        self.micro_batch_size = micro_batch_size
-        self.optimizer = optimizer
-        self.lr = lr
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.max_grad_norm = max_grad_norm
-        self.schedule = schedule
-        self.warmup_fraction = warmup_fraction
-        self.tbptt_steps = tbptt_steps
-        self.augmentation = augmentation
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.checkpoint = checkpoint
-        self.device = device
-        self.precision = precision
-        self.n_jobs = n_jobs
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
+    lr: float = 0.01
+    latent_size: int = 16
+    teacher_forcing: float | None = 1.0
+    loss: str = "squared"
+    error: str = "last"
+    contamination: float | str = "auto"
+
+    network_class: ClassVar[Any] = ReconstructionNet
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **RecurrentEstimator._parameter_constraints,
+        "latent_size": [Interval(Integral, 1, None, closed="left")],
+        "teacher_forcing": [Interval(Real, 0, 1, closed="both"), None],
+        "loss": [StrOptions({"squared", "huber", "absolute"})],
+        "error": [StrOptions({"last", "mean"})],
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+    }
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, lengths: Any = None, X_val: Any = None) -> Self:
@@ -320,18 +276,17 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         ValueError
             If the input is not as described, parameters contradict each other, or training diverges.
         """
-        windows, weight = self._check_fit(X, sample_weight, lengths)
+        examples = self._check_fit(X, sample_weight, lengths)
         rng = check_random_state(self.random_state)
-        held_out = None if X_val is None else unweighted(self._check_windows(X_val))
-        learnt = windows, weight
+        train, held_out = examples, None if X_val is None else unweighted(self._check_windows(X_val))
         if held_out is None and self.early_stopping:
-            train, rest = self._hold_out_windows(windows, weight, rng)
-            learnt, held_out = ((windows.take(items), weight[items]) for items in (train, rest))
+            split = hold_out_unlabelled(examples.windows, examples.weight, self.validation_fraction, rng)
+            train, held_out = (examples.take(items) for items in split)
         with one_thread():
-            self._start(rng, self.n_channels_)
-            watched = None if held_out is None else self._window_batches(*held_out, watched=True)
-            self._train(self._window_batches(*learnt), self._loss(), watched)
-            self._learn_offset((windows, weight), held_out)
+            self._start(rng, latent_size=self.latent_size, teacher_forcing=self.teacher_forcing)
+            watched = None if held_out is None else self._watched_batches(held_out)
+            self._train(self._training_batches(train), partial(mean_loss, error=ERROR_LOSSES[self.loss]), watched)
+            self._learn_offset(examples, held_out)
         return self
 
     def score_samples(self, X: Any, *, lengths: Any = None) -> np.ndarray:
@@ -424,3 +379,124 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         windows = self._check_windows(X, lengths)
         with one_thread():
             return self._outputs(windows, encode).cpu().double().numpy()
+
+    def reconstruct(self, X: Any, *, lengths: Any = None) -> np.ndarray:
+        """Return the windows as the network writes them.
+
+        Parameters
+        ----------
+        X : array of shape (n_windows, n_timesteps, n_channels) or (n_windows, n_timesteps * n_channels), or LogWindows
+            Windows, of the shape in `fit`.
+        lengths : array-like of int of shape (n_windows,), optional
+            Steps of each window; default: up to its tail of NaN.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_timesteps, n_channels)
+            Written windows, NaN after a window's end and in channels of codes.
+        """
+        check_is_fitted(self)
+        windows = self._check_windows(X, lengths)
+        with one_thread():
+            return self._spread(self._outputs(windows), windows)
+
+    def reconstruction_errors(self, X: Any, *, lengths: Any = None) -> np.ndarray:
+        """Return by how much each value is missed.
+
+        Parameters
+        ----------
+        X : array of shape (n_windows, n_timesteps, n_channels) or (n_windows, n_timesteps * n_channels), or LogWindows
+            Windows, of the shape in `fit`.
+        lengths : array-like of int of shape (n_windows,), optional
+            Steps of each window; default: up to its tail of NaN.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_timesteps, n_channels)
+            The window less its reconstruction, with its sign; NaN after a window's end and in channels of codes.
+        """
+        check_is_fitted(self)
+        windows = self._check_windows(X, lengths)
+        with one_thread():
+            return self._spread(self._outputs(windows, residuals), windows)
+
+    def last_step_errors(self, X: Any, *, lengths: Any = None) -> np.ndarray:
+        """Return by how much each value of the windows' last steps is missed.
+
+        Parameters
+        ----------
+        X : array of shape (n_windows, n_timesteps, n_channels) or (n_windows, n_timesteps * n_channels), or LogWindows
+            Windows, of the shape in `fit`.
+        lengths : array-like of int of shape (n_windows,), optional
+            Steps of each window; default: up to its tail of NaN.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_channels)
+            What `reconstruction_errors` has at the last steps, in a small part of its memory and time; NaN in channels
+            of codes. For windows that end at every row of a log, the errors of its rows, sensor by sensor.
+        """
+        check_is_fitted(self)
+        windows = self._check_windows(X, lengths)
+        with one_thread():
+            values = self._outputs(windows, last_residuals)
+        return self._among_all(values, (len(values), self.n_channels_))
+
+    def _check_fit(self, X: Any, sample_weight: Any, lengths: Any) -> Examples:
+        """Check the input of a fit and learn its shape and codes."""
+        reset = not self._goes_on()
+        windows, _ = check_windows(self, X, reset=reset, dtype=self._numpy_dtype(), lengths=lengths)
+        one_column = np.empty((len(windows.values), 1))
+        weight = check_sample_weight(sample_weight, one_column, dtype=np.float64, ensure_non_negative=True)
+        return Examples(self._learn_channels(windows, reset=reset), None, weight)
+
+    def _training_batches(self, examples: Examples) -> WindowBatches:
+        windows, _, weight = examples
+        return self._window_batches(windows, n_steps(windows), mean_one(weight), kind=ReconstructionBatches)
+
+    def _watched_batches(self, examples: Examples) -> WindowBatches:
+        """Return windows to watch the loss on: of that by which windows are judged."""
+        if self.error != "last":
+            return self._training_batches(examples)
+        windows, _, weight = examples
+        ones = np.ones(len(weight), dtype=np.int64)
+        return self._window_batches(windows, ones, mean_one(weight), kind=LastStepBatches)
+
+    def _errors(self, windows: CheckedWindows) -> np.ndarray:
+        """Return the error by which each window is judged, float64 of shape (n_windows,)."""
+        judge = last_error if self.error == "last" else mean_error
+        return self._outputs(windows, judge).cpu().double().numpy()
+
+    def _learn_offset(self, fitted: Examples, held_out: Examples | None) -> None:
+        """Set the border of what is normal: for "auto" by windows held out where there are some."""
+        share = AUTO_CONTAMINATION if self.contamination == "auto" else float(self.contamination)
+        judged = held_out if self.contamination == "auto" and held_out is not None else fitted
+        self.offset_ = find_offset(-self._errors(judged.windows), judged.weight, share)
+
+    def _spread(self, values: torch.Tensor, windows: CheckedWindows) -> np.ndarray:
+        """Return values of measured channels, (n_windows, time, n_measured), among all; NaN where there are none."""
+        spread = self._among_all(values, windows.values.shape)
+        if windows.lengths is not None:
+            spread[np.arange(spread.shape[1]) >= windows.lengths[:, None]] = np.nan
+        return spread
+
+    def _among_all(self, values: torch.Tensor, shape: tuple[int, ...]) -> np.ndarray:
+        """Return values (..., n_measured) in an array (..., n_channels) of NaN."""
+        spread = np.full(shape, np.nan)
+        spread[..., self.module_.measured] = values.cpu().double().numpy()
+        return spread
+
+    @property
+    def _n_features_out(self) -> int:
+        """The latent numbers, for scikit-learn's names of them."""
+        return int(self.module_.architecture["latent_size"])
+
+
+def encode(module: Any, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+    """Return the latent vectors, (batch, latent_size)."""
+    return module.encode(x, None, lengths)
+
+
+def unweighted(windows: CheckedWindows) -> Examples:
+    """Return windows that all count the same."""
+    return Examples(windows, None, np.ones(len(windows.values)))

@@ -1,21 +1,38 @@
-"""A recurrent classifier of windows ``(n_windows, n_timesteps, n_channels)``."""
+"""A recurrent classifier of windows ``(n_windows, n_timesteps, n_channels)``, or of every step of a log."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.utils import check_random_state
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length
+from torch import nn
 
-from .._validation import check_is_fitted, fit_context
-from ..training.batches import AUTO_WINDOWS, WindowBatches
+from .._validation import HasMethods, StrOptions, check_is_fitted, check_sample_weight, fit_context, validate_data
+from ..losses.base import Loss, PreparedLoss
+from ..losses.choice import LOSSES
+from ..networks.recurrent_net import refuse_whole_windows
+from ..sampling.resampling import resample
+from ..training.batches import ChunkBatches, WindowBatches
+from ..training.loop import Batches
+from ..training.monitor import ScoreMonitor
 from ..training.threads import one_thread
-from .base import mean_one
-from .checking import CheckedWindows
-from .stepwise import StepClassifier
+from .base import RecurrentEstimator
+from .checking import CheckedWindows, Examples, check_windows, mean_one
+from .classes import ClassCounts, Classes, ClassWeighing, Plan, learn_classes, set_prior
+from .holding_out import hold_out_classes
+from .insight import InsightMixin
+from .pooling import POOLING_CONSTRAINTS, pooling_arguments
 
 
-class LSTMClassifier(StepClassifier):
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
+class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     """A recurrent network that classifies windows of sensor readings.
 
     Parameters
@@ -29,12 +46,13 @@ class LSTMClassifier(StepClassifier):
     embedding_size : int or "auto", default="auto"
         Numbers that stand for a code; "auto" is half the codes of the channel, at most 8.
     cell : {"lstm", "gru", "rnn", "peephole"}, default="lstm"
-        The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials; "peephole" lets its gates
-        see the memory, step by step in Python and several times slower.
+        The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials, but for forecasts of a made
+        series, where GRU was a tenth better; "peephole" lets its gates see the memory, step by step in Python and
+        several times slower.
     hidden_size : int, default=32
-        Units in each layer and direction. 64 did not help on any log tried.
+        Units in each layer and direction; an autoencoder's decoder has as many. 64 helped a classifier on no log tried.
     num_layers : int, default=1
-        Stacked layers.
+        Stacked layers; an autoencoder's decoder has as many.
     bidirectional : bool, default=False
         Whether a second pass reads the window backwards. Needs whole windows: not for step-by-step training.
     dropout : float, default=0.2
@@ -49,31 +67,8 @@ class LSTMClassifier(StepClassifier):
     forget_bias : float or None, default=None
         Bias of the forget gate at the start of training; None leaves it to the random draw. 1.0 remembers longer.
     retention_steps : float or None, default=None
-        Steps over which half of the memory is to remain at the start of training: sets the forget gate's bias. Take
-        the distance, in steps, between a cause and the label it tells of.
-    pooling : {"last", "mean", "max", "additive", "luong", "multihead"}, default="last"
-        What of a window's steps is judged: the last step, the mean or the largest of all, or a mean weighted by
-        attention: additive, general against the last state, or several heads of self-attention. All but "last" need
-        whole windows.
-    num_heads : int, default=4
-        Heads of ``pooling="multihead"``; they divide the width.
-    attention_entropy : float, default=0.0
-        Penalty on an attention `pooling` that settles on few steps; 0.01 to 0.1 keeps it from collapsing early.
-    loss : str, Loss, callable or nn.Module, default="cross_entropy"
-        What training minimises: "cross_entropy", "focal", "class_balanced", "logit_adjusted", "asymmetric", "ldam",
-        "average_precision", an object of `losses` with parameters of its own, or any function of logits and classes.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as in scikit-learn. They change the probabilities, seldom the ranking.
-    sampler : sampler or None, default=None
-        A sampler of imbalanced-learn, such as ``RandomUnderSampler()`` or ``SMOTE()``, or `TemporalOversampler`. It
-        works on the windows to train on, after any have been held out; not for step-by-step training.
-    balanced_batches : bool, default=False
-        Whether each batch holds two windows of the rare classes at least; their weight in all stays the same.
-    prior_bias : bool, default=True
-        Whether the network's first guess is about the share of each class in training, so that it need not learn first
-        that events are rare: average precision .03 better on ASD, .02 on made logs, and no other on C-MAPSS.
-    correct_prior : bool, default=False
-        Whether probabilities are freed from what the sampler, the weights and the loss did to them; see Notes.
+        Steps over which half of the memory is to remain at the start of training: sets the forget gate's bias. Take the
+        distance, in steps, between a cause and its effect.
     max_epochs : int or "auto", default="auto"
         Passes over the data: an int is exactly that many, unless `early_stopping` ends them; "auto" is 15, or as
         many as it takes to make `min_steps` steps on a small set.
@@ -108,16 +103,14 @@ class LSTMClassifier(StepClassifier):
         Steps over which gradients reach back in training, for long windows (truncated back-propagation through time);
         None is all of them.
     augmentation : Augmentation or None, default=None
-        Random changes of the windows in training; see `Augmentation`.
+        Random changes of the windows in training; see `Augmentation`. A forecaster takes no `time_warp`, which would
+        not move the targets along; an autoencoder is to write the changed window.
     early_stopping : bool, default=False
-        Whether to stop when the loss on windows held out has not fallen for `n_iter_no_change` epochs, and to keep the
-        best epoch's weights. It costs the events held out; few logs can spare them. Windows that overlap leak into a
-        random validation part: give `fit` whole runs as `X_val`, or use `EventClassifier`, which does.
-    scoring : str, callable or "loss", default="loss"
-        What `early_stopping` and ``schedule="plateau"`` watch on the windows held out: the loss, or a scorer of
-        scikit-learn such as "average_precision", to which windows count by their weight in `fit`, not by their class.
+        Whether to stop when the loss (or score) on windows held out has not become better for `n_iter_no_change`
+        epochs, and to keep the best epoch's weights. It costs the windows held out: few logs have events to spare.
     validation_fraction : float, default=0.1
-        Share of windows held out by `early_stopping` when `fit` gets no `X_val`.
+        Share of windows held out by `early_stopping` when `fit` gets no `X_val`: of each class, at random. Windows that
+        overlap leak into such a part: give `fit` whole runs as `X_val`, or use `EventClassifier`, which does.
     n_iter_no_change : int, default=5
         Epochs without a lower validation loss, or a higher score, after which `early_stopping` stops.
     tol : float, default=1e-4
@@ -125,7 +118,7 @@ class LSTMClassifier(StepClassifier):
     checkpoint : str, path or None, default=None
         File that keeps the state of training after every epoch. When it is there, the same call of `fit` goes on from
         it and ends with the model that an uninterrupted one makes; it is removed at the end. Needs an int as
-        `random_state`. The members of an `EventClassifier` add their number to its name.
+        `random_state`. The members of an ensemble add their number to its name.
     device : str, default="auto"
         A torch device; "auto" takes cuda, mps or xpu where there is one, else the cpu.
     precision : {"float32", "float64", "bfloat16", "auto"}, default="float32"
@@ -140,6 +133,32 @@ class LSTMClassifier(StepClassifier):
         Whether to show a progress bar over the epochs.
     random_state : int, RandomState or None, default=None
         Seed of the weights, the order of windows and the dropout; the global generators are left alone with an int.
+    pooling : {"last", "mean", "max", "additive", "luong", "multihead"}, default="last"
+        What of a window's steps the output is made from: the last step, the mean or the largest of all, or a mean
+        weighted by attention: additive, general against the last state, or several heads of self-attention. All but
+        "last" need whole windows.
+    num_heads : int, default=4
+        Heads of ``pooling="multihead"``; they divide the width.
+    attention_entropy : float, default=0.0
+        Penalty on an attention `pooling` that settles on few steps; 0.01 to 0.1 keeps it from collapsing early.
+    loss : str, Loss, callable or nn.Module, default="cross_entropy"
+        What training minimises: "cross_entropy", "focal", "class_balanced", "logit_adjusted", "asymmetric", "ldam",
+        "average_precision", an object of `losses` with parameters of its own, or any function of logits and classes.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, as in scikit-learn. They change the probabilities, seldom the ranking.
+    sampler : sampler or None, default=None
+        A sampler of imbalanced-learn, such as ``RandomUnderSampler()`` or ``SMOTE()``, or `TemporalOversampler`. It
+        works on the windows to train on, after any have been held out; not for step-by-step training.
+    balanced_batches : bool, default=False
+        Whether each batch holds two windows of the rare classes at least; their weight in all stays the same.
+    prior_bias : bool, default=True
+        Whether the network's first guess is about the share of each class in training, so that it need not learn first
+        that events are rare: average precision .03 better on ASD, .02 on made logs, and no other on C-MAPSS.
+    correct_prior : bool, default=False
+        Whether probabilities are freed from what the sampler, the weights and the loss did to them; see Notes.
+    scoring : str, callable or "loss", default="loss"
+        What `early_stopping` and ``schedule="plateau"`` watch on the windows held out: the loss, or a scorer of
+        scikit-learn such as "average_precision", to which windows count by their weight in `fit`, not by their class.
 
     Attributes
     ----------
@@ -210,106 +229,28 @@ class LSTMClassifier(StepClassifier):
     True
     """
 
-    def __init__(
-        self,
-        n_channels: int = 1,
-        *,
-        categorical_channels: Any = None,
-        embedding_size: int | str = "auto",
-        cell: str = "lstm",
-        hidden_size: int = 32,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.2,
-        recurrent_dropout: float = 0.0,
-        residual: bool = False,
-        layer_norm: bool = False,
-        forget_bias: float | None = None,
-        retention_steps: float | None = None,
-        pooling: str = "last",
-        num_heads: int = 4,
-        attention_entropy: float = 0.0,
-        loss: Any = "cross_entropy",
-        class_weight: Any = None,
-        sampler: Any = None,
-        balanced_batches: bool = False,
-        prior_bias: bool = True,
-        correct_prior: bool = False,
-        max_epochs: int | str = "auto",
-        min_steps: int = 800,
-        batch_size: int | str | None = "auto",
-        min_batches: int = 50,
-        micro_batch_size: int | str = "auto",
-        optimizer: str = "adamw",
-        lr: float = 0.003,
-        momentum: float = 0.9,
-        weight_decay: float = 0.01,
-        max_grad_norm: float | None = 1.0,
-        schedule: str = "cosine",
-        warmup_fraction: float = 0.2,
-        tbptt_steps: int | None = None,
-        augmentation: Any = None,
-        early_stopping: bool = False,
-        scoring: Any = "loss",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        tol: float = 1e-4,
-        checkpoint: Any = None,
-        device: str = "auto",
-        precision: str = "float32",
-        n_jobs: int | None = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        random_state: Any = None,
-    ) -> None:
-        self.n_channels = n_channels
-        self.categorical_channels = categorical_channels
-        self.embedding_size = embedding_size
-        self.cell = cell
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.residual = residual
-        self.layer_norm = layer_norm
-        self.forget_bias = forget_bias
-        self.retention_steps = retention_steps
-        self.pooling = pooling
-        self.num_heads = num_heads
-        self.attention_entropy = attention_entropy
-        self.loss = loss
-        self.class_weight = class_weight
-        self.sampler = sampler
-        self.balanced_batches = balanced_batches
-        self.prior_bias = prior_bias
-        self.correct_prior = correct_prior
-        self.max_epochs = max_epochs
-        self.min_steps = min_steps
-        self.batch_size = batch_size
-        self.min_batches = min_batches
-        self.micro_batch_size = micro_batch_size
-        self.optimizer = optimizer
-        self.lr = lr
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.max_grad_norm = max_grad_norm
-        self.schedule = schedule
-        self.warmup_fraction = warmup_fraction
-        self.tbptt_steps = tbptt_steps
-        self.augmentation = augmentation
-        self.early_stopping = early_stopping
-        self.scoring = scoring
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.checkpoint = checkpoint
-        self.device = device
-        self.precision = precision
-        self.n_jobs = n_jobs
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
+    pooling: str = "last"
+    num_heads: int = 4
+    attention_entropy: float = 0.0
+    loss: Any = "cross_entropy"
+    class_weight: Any = None
+    sampler: Any = None
+    balanced_batches: bool = False
+    prior_bias: bool = True
+    correct_prior: bool = False
+    scoring: Any = "loss"
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **RecurrentEstimator._parameter_constraints,
+        **POOLING_CONSTRAINTS,
+        "loss": [StrOptions(set(LOSSES)), Loss, nn.Module, callable],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "sampler": [HasMethods("fit_resample"), None],
+        "balanced_batches": ["boolean"],
+        "prior_bias": ["boolean"],
+        "correct_prior": ["boolean"],
+        "scoring": [str, callable],
+    }
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -344,23 +285,23 @@ class LSTMClassifier(StepClassifier):
             If the input is not as described, parameters contradict each other, a class of `y_val` is unknown, or
             training diverges.
         """
-        windows, y, weight = self._check_fit(X, y, sample_weight, lengths, reset=not self._goes_on())
+        train = self._check_fit(X, y, sample_weight, lengths, reset=not self._goes_on())
         rng = check_random_state(self.random_state)
         held_out = self._check_validation(X_val, y_val)
         if held_out is None and self.early_stopping:
-            train, rest = self._hold_out(y, weight, rng)
-            held_out = windows.take(rest), y[rest], weight[rest]
-            windows, y, weight = windows.take(train), y[train], weight[train]
-        n_events, counts = self._count_events(windows.values, y, weight), self._count(y, weight)
-        windows, y, weight = self._sample(windows, y, weight, rng)
-        plan = self._plan(y, weight, n_events, counts)
+            split = hold_out_classes(train.y, train.weight, self.validation_fraction, rng)
+            train, held_out = (train.take(items) for items in split)
+        counts = Classes(self.classes_).count_windows(train.windows.values, train.y, train.weight)
+        train = self._sample(train, rng)
+        plan = self._plan(train.y, train.weight, counts)
         with one_thread():
             self._start_classifier(rng, plan.first_guess)
-            batches, watched = self._window_batches(windows, y, plan.weight), None
-            if held_out is not None:
-                others, labels, weight = held_out
-                watched = self._window_batches(others, labels, weight * plan.seen[self._encode(labels)])
-            return self._train_watched(plan.loss, batches, watched, held_out and held_out[2])
+            batches = self._label_batches(train.windows, train.y, mean_one(plan.weight))
+            if held_out is None:
+                return self._train_watched(plan.loss, batches, None, None)
+            weight = held_out.weight * plan.seen[self._encode(held_out.y)]
+            watched = self._label_batches(held_out.windows, held_out.y, mean_one(weight))
+            return self._train_watched(plan.loss, batches, watched, held_out.weight)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -389,14 +330,80 @@ class LSTMClassifier(StepClassifier):
         first = not hasattr(self, "module_")
         if first and classes is None:
             raise ValueError("classes must be passed in the first call of partial_fit: all classes that will come.")
-        self._refuse_parts()
+        if self.sampler is not None:
+            raise ValueError("A sampler cannot balance what comes in parts. Set sampler=None, or call fit.")
+        self._weighing().refuse_parts()
         windows, y, weight = self._check_fit(X, y, sample_weight, lengths, reset=first, classes=classes)
-        n_events, counts = self._count_events(windows.values, y, weight), self._count(y, weight)
-        plan = self._plan(y, weight, n_events, counts)
+        plan = self._plan(y, weight, Classes(self.classes_).count_windows(windows.values, y, weight))
         with one_thread():
             if first:
                 self._start_classifier(check_random_state(self.random_state), plan.first_guess)
-            return self._pass_once(self._window_batches(windows, y, plan.weight, scaled=False), plan.loss)
+            return self._pass_once(self._label_batches(windows, y, plan.weight), plan.loss)
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_steps(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        *,
+        starts: np.ndarray,
+        burn_in: int = 32,
+        stride: int = 64,
+        X_val: np.ndarray | None = None,
+        y_val: np.ndarray | None = None,
+        starts_val: np.ndarray | None = None,
+        sample_weight_val: np.ndarray | None = None,
+    ) -> Self:
+        """Train on a log with a label at every row: what `EventClassifier` uses in its stateful mode.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_channels)
+            The log.
+        y : ndarray of shape (n_rows,)
+            The class of each row.
+        sample_weight : ndarray of shape (n_rows,), optional
+            Weight of each row in the loss.
+        starts : ndarray of shape (n_stretches,)
+            First row of each stretch; the state never crosses from one to the next.
+        burn_in : int, default=32
+            Rows of history before the labelled rows of a chunk.
+        stride : int, default=64
+            Labelled rows of a chunk.
+        X_val, y_val, starts_val, sample_weight_val : ndarray, optional
+            Another log, to watch the loss on.
+
+        Returns
+        -------
+        LSTMClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the network needs whole windows (``bidirectional=True``, or a `pooling` other than "last"), there is a
+            sampler, the input is not as described, or training diverges.
+        """
+        self._refuse_steps(watched=X_val is not None)
+        reset = not self._goes_on()
+        X, y = validate_data(self, X, y, dtype=self._numpy_dtype(), order="C", reset=reset)
+        self._learn_classes(y, reset=reset)
+        values = self._learn_row_channels(X, reset=reset)
+        weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        stretch = np.searchsorted(starts, np.arange(len(y)), side="right")
+        plan = self._plan(y, weight, Classes(self.classes_).count_rows(y, stretch, weight))
+        size = {"burn_in": burn_in, "stride": stride}
+        with one_thread():
+            self._start_classifier(check_random_state(self.random_state), plan.first_guess)
+            batches = self._label_chunks(values, y, plan.weight, starts, **size)
+            if X_val is None or y_val is None or starts_val is None:
+                return self._train_watched(plan.loss, batches, None, None)
+            weight_val = check_sample_weight(sample_weight_val, X_val, dtype=np.float64)
+            values_val = self._codes().encode(np.array(X_val, dtype=self._numpy_dtype()))
+            weight = weight_val * plan.seen[self._encode(y_val)]
+            watched = self._label_chunks(values_val, y_val, weight, starts_val, **size)
+            return self._train_watched(plan.loss, batches, watched, weight_val)
 
     def predict_proba(self, X: Any, *, lengths: Any = None) -> np.ndarray:
         """Return the probability of each class.
@@ -436,16 +443,123 @@ class LSTMClassifier(StepClassifier):
         proba = self.predict_proba(X, lengths=lengths)
         return self.classes_[proba.argmax(axis=1)]
 
-    def _window_batches(
-        self, windows: CheckedWindows, y: np.ndarray, weight: np.ndarray, *, scaled: bool = True
-    ) -> WindowBatches:
-        """Return windows to train on, or to watch the loss on, with weights that are `scaled` to a mean of one."""
-        return WindowBatches(
-            self._gather(windows),
-            self._encode(y),
-            mean_one(weight) if scaled else weight,
-            self._batch_size(len(y), AUTO_WINDOWS),
-            lengths=windows.lengths,
-            attention_entropy=self.attention_entropy,
-            balanced=self.balanced_batches,
+    def predict_proba_steps(self, X: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
+        """Return the probabilities at every row of one stretch or of several, and the state to go on from.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_channels) or (n_lanes, n_rows, n_channels)
+            Rows of one stretch, or of several side by side.
+        state : object, optional
+            What the last call returned for the rows before, of as many lanes; the default is a cold start.
+
+        Returns
+        -------
+        proba : ndarray of shape (n_rows, n_classes) or (n_lanes, n_rows, n_classes)
+            Probabilities.
+        state : object
+            The network's state after the last row of each lane.
+
+        Raises
+        ------
+        ValueError
+            If `X` has another number of channels than in `fit`, no rows, or values that are not finite numbers.
+        """
+        check_is_fitted(self)
+        with one_thread():
+            logits, state = self._step_outputs(X, state)
+            proba = self._proba(logits)  # (n_lanes, n_rows, n_classes)
+        return (proba[0] if np.ndim(X) == 2 else proba), state
+
+    def _check_fit(
+        self, X: Any, y: Any, sample_weight: Any, lengths: Any, *, reset: bool, classes: Any = None
+    ) -> Examples:
+        """Check the input of a fit and learn its shape, classes and codes."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Pass a class per window."
+            )
+        windows, y = check_windows(self, X, y, reset=reset, dtype=self._numpy_dtype(), lengths=lengths)
+        check_classification_targets(y)
+        self._learn_classes(y if classes is None else classes, reset=reset)
+        weight = check_sample_weight(sample_weight, y[:, None], dtype=np.float64, ensure_non_negative=True)
+        return Examples(self._learn_channels(windows, reset=reset), y, weight)
+
+    def _check_validation(self, X_val: Any, y_val: Any) -> Examples | None:
+        if X_val is None:
+            return None
+        if y_val is None:
+            raise ValueError("X_val came without y_val. Pass the classes of its windows as y_val.")
+        windows, labels = self._check_windows(X_val), column_or_1d(y_val)
+        check_consistent_length(windows.values, labels)
+        return Examples(windows, labels, np.ones(len(labels)))
+
+    def _refuse_steps(self, *, watched: bool) -> None:
+        """Refuse parameters that do not go with training step by step."""
+        refuse_whole_windows(bidirectional=self.bidirectional, pooling=self.pooling)
+        if self.sampler is not None:
+            raise ValueError(
+                f"sampler={self.sampler!r} chooses among windows, which step-by-step training has none of. Set "
+                "mode='windows' in EventClassifier, or weigh the classes: class_weight, loss."
+            )
+        if self.early_stopping and not watched:
+            raise ValueError("early_stopping watches a log held out. Pass X_val, y_val and starts_val.")
+
+    def _sample(self, train: Examples, rng: np.random.RandomState) -> Examples:
+        """Return what the sampler leaves and makes of the windows to train on."""
+        if self.sampler is None:
+            return train
+        new = resample(
+            self.sampler,
+            train.windows.values,
+            train.y,
+            train.weight,
+            lengths=train.windows.lengths,
+            categorical_channels=self._codes().channels,
+            random_state=rng,
         )
+        return Examples(CheckedWindows(new.values, new.lengths), new.y, np.asarray(new.weight))
+
+    def _learn_classes(self, y: Any, *, reset: bool) -> None:
+        self.classes_: np.ndarray = learn_classes(y, None if reset else self.classes_)
+
+    def _plan(self, y: np.ndarray, weight: np.ndarray, counts: ClassCounts) -> Plan:
+        """Return how to train on these classes, and learn by which factor training sees each."""
+        plan = self._weighing().plan(Classes(self.classes_), y, weight, counts)
+        self.class_factors_ = plan.factors
+        return plan
+
+    def _weighing(self) -> ClassWeighing:
+        return ClassWeighing(self.class_weight, self.loss, self.correct_prior)
+
+    def _encode(self, y: Any) -> np.ndarray:
+        return Classes(self.classes_).encode(y)
+
+    def _start_classifier(self, rng: np.random.RandomState, first_guess: np.ndarray) -> None:
+        """Make the network; under `prior_bias` its first guess is the share of each class."""
+        fresh = not self._goes_on()
+        self._start(rng, n_outputs=len(self.classes_), **pooling_arguments(self))
+        if fresh and self.prior_bias:
+            set_prior(self.module_, first_guess)
+
+    def _label_batches(self, windows: CheckedWindows, y: np.ndarray, weight: np.ndarray) -> WindowBatches:
+        how = {"attention_entropy": self.attention_entropy, "balanced": self.balanced_batches}
+        return self._window_batches(windows, self._encode(y), weight, **how)
+
+    def _label_chunks(
+        self, X: np.ndarray, y: np.ndarray, weight: np.ndarray, starts: np.ndarray, **size: int
+    ) -> ChunkBatches:
+        number, balanced = self._encode(y), self.balanced_batches
+        return self._chunk_batches(X, starts, number, mean_one(weight), balanced=balanced, **size)
+
+    def _train_watched(self, loss: PreparedLoss, batches: Batches, watched: Any, weight: np.ndarray | None) -> Self:
+        """Train the network, watched by a scorer when one is named: it counts items by `weight`, not by their class."""
+        if watched is None or self.scoring == "loss":
+            return self._train(batches, loss, watched)
+        judged = copy(watched)
+        judged.weight = torch.as_tensor(weight).to(watched.weight)
+        monitor = ScoreMonitor(self.scoring, self.module_, judged, self.classes_, self.precision, self._proba)
+        return self._train(batches, loss, watched, monitor)
+
+    def _proba(self, logits: torch.Tensor) -> np.ndarray:
+        return self._weighing().proba(logits, self.class_factors_)

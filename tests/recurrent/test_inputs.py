@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
 
 from eventlstm import EventClassifier, LogWindows, LSTMClassifier
+from eventlstm.recurrent.codes import Codes
 
 POOLINGS = ["last", "mean", "max", "additive", "luong", "multihead"]
 NETS = [
@@ -245,3 +246,27 @@ def test_codes_of_padding_are_not_learnt():
     assert [list(known) for known in model.categories_] == [[-1.0, 3.0, 17.0]]
     other = coded(max_epochs=2).fit(with_tail(X, lengths), y)
     assert np.array_equal(model.predict_proba(X, lengths=lengths), other.predict_proba(with_tail(X, lengths)))
+
+
+def fit_twice(model, windows, y):
+    return model.set_params(warm_start=True).fit(windows, y).fit(windows, y)
+
+
+def fit_in_parts(model, windows, y):
+    return model.partial_fit(windows, y, classes=[0, 1]).partial_fit(windows, y)
+
+
+@pytest.mark.parametrize("train", [fit_twice, fit_in_parts])
+def test_a_log_of_codes_goes_on_in_training_as_the_array_of_its_windows(train):
+    log, y = modes(120)
+    windows = LogWindows(log, 3)
+    of_log, of_array = (train(coded(max_epochs=2), given, y) for given in (windows, windows[:]))
+    assert np.array_equal(of_log.predict_proba(windows), of_array.predict_proba(windows))
+
+
+def test_codes_are_numbered_from_one_and_zero_is_unknown():
+    codes = Codes((1,), [np.array([-1.0, 3.0, 17.0])])
+    rows = np.array([[3.0, 3.0], [-1.0, -1.0], [17.0, 17.0], [5.0, 5.0]])
+    assert codes.encode(rows).tolist() == [[3.0, 2.0], [-1.0, 1.0], [17.0, 3.0], [5.0, 0.0]]
+    assert codes.counts == ((1, 4),)
+    assert Codes((), []).encode(rows) is rows

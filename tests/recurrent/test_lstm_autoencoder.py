@@ -18,7 +18,10 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 import eventlstm as el
 from eventlstm import LogWindows, LSTMAutoencoder
 from eventlstm.alarms.tails import find_offset
+from eventlstm.recurrent.checking import CheckedWindows
+from eventlstm.recurrent.holding_out import hold_out_unlabelled
 from eventlstm.training.augmentation import Augmentation
+from eventlstm.training.loop import Trainer
 
 N_STEPS, N_CHANNELS = 8, 2
 # Sums over the whole set in double precision: the one way of training in which a weight of two is exactly two copies.
@@ -217,7 +220,7 @@ def test_windows_cut_from_a_log_give_the_same_numbers_as_their_array(pad):
 def test_windows_held_out_of_a_log_are_its_last_and_share_no_row_with_the_others():
     windows = LogWindows(np.zeros((200, 1)), N_STEPS)
     rng = np.random.RandomState(0)
-    train, rest = tiny()._hold_out_windows(el._validation.CheckedWindows(windows), np.ones(200), rng)
+    train, rest = hold_out_unlabelled(CheckedWindows(windows), np.ones(200), 0.1, rng)
     assert (windows.ends[rest] - N_STEPS + 1).min() > windows.ends[train].max()
     assert rest[-1] == 199
     assert len(train) == 180
@@ -316,7 +319,7 @@ def test_a_warm_start_goes_on_from_the_last_weights():
 def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
     model = tiny(checkpoint=str(tmp_path / "fit"), early_stopping=True, max_epochs=4, teacher_forcing=0.5)
     whole = tiny(early_stopping=True, max_epochs=4, teacher_forcing=0.5).fit(X)
-    evaluate, calls = el.training.Trainer.evaluate, []
+    evaluate, calls = Trainer.evaluate, []
 
     def kill(self, batches):
         calls.append(1)
@@ -325,7 +328,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch)
         return evaluate(self, batches)
 
     with monkeypatch.context() as patch, pytest.raises(MemoryError, match="killed"):
-        patch.setattr(el.training.Trainer, "evaluate", kill)
+        patch.setattr(Trainer, "evaluate", kill)
         clone(model).fit(X)
     assert (tmp_path / "fit").exists()
     model.fit(X)

@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 
 from eventlstm import Augmentation, LogWindows, LSTMForecaster, forecast_windows, load, save
 from eventlstm.losses.errors import ERROR_LOSSES, make_error_loss
-from eventlstm.recurrent.forecasting import hold_out_ends
+from eventlstm.recurrent.holding_out import hold_out_ends
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

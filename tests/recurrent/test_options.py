@@ -1,5 +1,6 @@
 """What holds for every kind of recurrent network and every way to train it."""
 
+import inspect
 import itertools
 import pickle
 
@@ -12,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import eventlstm as el
-from eventlstm import EventClassifier, LogWindows, LSTMClassifier
+from eventlstm import EventClassifier, LogWindows, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
 from eventlstm.networks import RecurrentNet
 from eventlstm.training.augmentation import Augmentation
 from eventlstm.training.optimizers import OPTIMIZERS, SCHEDULE_NAMES
@@ -379,3 +380,23 @@ EXACT_ATTENTION = LSTMClassifier(
 @parametrize_with_checks([EXACT_ATTENTION])
 def test_every_check_of_scikit_learn_passes_with_attention(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("network", [LSTMAutoencoder, LSTMClassifier, LSTMForecaster])
+def test_a_constructor_names_all_parameters_and_takes_but_the_first_by_its_place(network):
+    parameters = inspect.signature(network).parameters
+    assert [name for name, of in parameters.items() if of.kind is not of.KEYWORD_ONLY] == ["n_channels"]
+    assert network().get_params() == {name: of.default for name, of in parameters.items()}
+    assert network._parameter_constraints.keys() == parameters.keys()
+    assert vars(network()) == network().get_params()
+
+
+def test_networks_share_their_defaults_but_those_that_were_measured_to_be_better():
+    told = [inspect.signature(network).parameters for network in (LSTMAutoencoder, LSTMClassifier, LSTMForecaster)]
+    shared = told[0].keys() & told[1].keys() & told[2].keys()
+    assert {name for name in shared if len({of[name].default for of in told}) > 1} == {
+        "dropout",
+        "loss",
+        "lr",
+        "min_steps",
+    }

@@ -1,0 +1,39 @@
+"""The recipe of a training, and what changes its batches, as the parameters of an estimator describe them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..training.loop import Recipe
+from ..training.threads import count_threads
+
+# Windows computed at a time within a step. Pieces of 32 allow two threads at the usual 64; from 64 units on they cost
+# nothing, below they cost a tenth.
+MICRO_BATCH, MICRO_BATCH_WIDE, WIDE = 64, 32, 64
+
+
+def make_recipe(estimator: Any, **changes: Any) -> Recipe:
+    """Return the recipe that the parameters of these names describe, but for `changes`."""
+    names = set(Recipe.__dataclass_fields__)
+    resolved = {"n_jobs": count_threads(estimator.n_jobs), "micro_batch_size": micro_batch_size(estimator)}
+    return Recipe(**{name: getattr(estimator, name) for name in names - set(resolved)} | resolved | changes)
+
+
+def micro_batch_size(estimator: Any) -> int:
+    """Return how many windows are computed at a time."""
+    if estimator.micro_batch_size == "auto":
+        return MICRO_BATCH_WIDE if estimator.hidden_size >= WIDE else MICRO_BATCH
+    return int(estimator.micro_batch_size)
+
+
+def make_augment(augmentation: Any, n_channels: int, codes: tuple[int, ...]) -> Any:
+    """Return what changes a batch in training, or None; the channels of `codes` are told to it."""
+    if augmentation is None:
+        return None
+    numeric = torch.ones(n_channels, dtype=torch.bool)
+    numeric[list(codes)] = False
+    augmentation.check()
+    return partial(augmentation, numeric=numeric)
