@@ -182,12 +182,3 @@ def test_the_threshold_serves_in_scikit_learns_classifier():
 def test_limits_that_cannot_be_kept_are_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         choose_threshold([0, 1, 0, 1, 0], [0.1, 0.9, 0.8, 0.3, 0.2], **parameters)
-
-
-def test_between_neighbouring_floats_a_threshold_flags_the_higher_alone():
-    high = np.nextafter(0.5, 1)
-    assert choose_threshold([0, 1], [0.5, high]) == 0.5
-
-
-def test_a_threshold_that_is_to_flag_all_rows_is_below_the_lowest():
-    assert choose_threshold([1, 0], [0.5, 0.9], objective="recall") < 0.5

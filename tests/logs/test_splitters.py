@@ -1,7 +1,5 @@
-"""Splitters never tear a run or look ahead, and a threshold is the best there is."""
+"""Splitters never tear a run or look ahead."""
 
-import pickle
-import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -11,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, matthews_corrcoef, recall_score
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 
-from eventlstm import EventTimeSplit, RunKFold, RunTimeSplit, choose_threshold, refit_nanmean
+from eventlstm import EventTimeSplit, RunKFold, RunTimeSplit
 from eventlstm.logs.events import event_onsets, is_event
 from eventlstm.logs.index import read_index
 
@@ -234,93 +231,6 @@ def test_a_number_is_no_gap_between_dates():
         next(RunTimeSplit(2, gap=2).split(X))
 
 
-# Thresholds
-
-
-MEASURES = {"mcc": matthews_corrcoef, "f1": f1_score}
-tied = st.integers(0, 4).map(lambda k: k / 4)
-close = st.floats(0.0, 1.0)
-labelled = st.lists(st.tuples(st.integers(0, 1), tied), min_size=2, max_size=14) | st.lists(
-    st.tuples(st.integers(0, 1), close), min_size=2, max_size=14
-)
-each_objective = pytest.mark.parametrize("objective", MEASURES)
-
-
-@each_objective
-@given(rows=labelled.filter(lambda rows: len({label for label, _ in rows}) == 2))
-@quickly
-def test_no_threshold_does_better_than_the_chosen_one(objective, rows):
-    y, scores = (np.array(column) for column in zip(*rows, strict=True))
-    chosen = choose_threshold(y, scores, objective=objective)
-    best = max(measured(objective, y, scores >= threshold) for threshold in scores)
-    assert measured(objective, y, scores >= chosen) == pytest.approx(best, abs=1e-12)
-
-
-@each_objective
-@given(rows=labelled.filter(lambda rows: len({label for label, _ in rows}) == 2))
-@quickly
-def test_the_threshold_lies_halfway_between_two_neighbouring_scores(objective, rows):
-    y, scores = (np.array(column) for column in zip(*rows, strict=True))
-    chosen = choose_threshold(y, scores, objective=objective)
-    below, above = scores[scores < chosen], scores[scores >= chosen]
-    if len(below):
-        assert below.max() < chosen <= above.min()
-        assert chosen == pytest.approx((below.max() + above.min()) / 2, rel=1e-12, abs=1e-300)
-    else:
-        assert chosen == scores.min()
-
-
-@each_objective
-def test_the_order_of_the_rows_and_the_type_of_labels_do_not_matter(objective):
-    rng = np.random.RandomState(0)
-    y = rng.binomial(1, 0.2, 200)
-    scores = rng.normal(size=200) + y
-    order = rng.permutation(200)
-    chosen = choose_threshold(y, scores, objective=objective)
-    assert choose_threshold(y[order], scores[order], objective=objective) == chosen
-    assert choose_threshold(y.astype(bool), scores, objective=objective) == chosen
-    assert choose_threshold(pd.Series(y), pd.Series(scores), objective=objective) == chosen
-    flags = scores.astype(np.float32) >= chosen  # noise in the last bits
-    np.testing.assert_array_equal(flags, scores >= chosen)
-
-
-@each_objective
-def test_scores_that_say_nothing_flag_every_row(objective):
-    assert choose_threshold([0, 1, 0], [0.3, 0.3, 0.3], objective=objective) == 0.3
-
-
-def test_scores_a_last_bit_apart_are_told_apart():
-    above = np.nextafter(1.0, 2.0)
-    assert choose_threshold([0, 1], [1.0, above]) == above
-
-
-@pytest.mark.parametrize(
-    ("y", "scores", "objective", "message"),
-    [
-        ([0, 0], [0.1, 0.2], "mcc", "one class only. Choose a threshold on rows with and without an event"),
-        ([1, 1], [0.1, 0.2], "f1", "one class only"),
-        ([], [], "f1", "one class only"),
-        (
-            [0, 1],
-            [0.1, 0.2],
-            "accuracy",
-            r"objective='accuracy' is unknown. Choose one of \['mcc', 'f1', 'recall', 'precision'\]",
-        ),
-        ([0, 1], [0.1, np.nan], "mcc", "NaN"),
-        ([0, 1], [0.1, 0.2, 0.3], "mcc", "inconsistent numbers of samples"),
-    ],
-)
-def test_rows_that_give_no_threshold_are_refused(y, scores, objective, message):
-    with pytest.raises(ValueError, match=message):
-        choose_threshold(y, scores, objective=objective)
-
-
-def measured(objective, y, flagged):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of undefined precision, where nothing is flagged
-        return MEASURES[objective](y, flagged)
-
-
 def make_log(runs):
     """A log of runs with these numbers of events, each a row, and of rows."""
     tuples = [(f"m{run}", time) for run, (_, n_rows) in enumerate(runs) for time in range(n_rows)]
@@ -432,49 +342,3 @@ def test_folds_between_events_serve_in_a_search():
 
 
 # The rule for refitting
-
-
-def recall_where_defined(model, X, y):
-    return recall_score(y, model.predict(X)) if y.any() else np.nan
-
-
-def test_a_search_survives_folds_without_events():
-    rng = np.random.default_rng(0)
-    y = np.append(np.tile([0, 1], 20), np.zeros(20, dtype=int))
-    X = y[:, None] + 0.1 * rng.normal(size=(60, 1))
-    grid, folds = {"C": [1e-9, 1.0]}, KFold(3)
-    with pytest.warns(UserWarning, match="non-finite"):
-        search = GridSearchCV(
-            LogisticRegression(), grid, cv=folds, scoring=recall_where_defined, refit=refit_nanmean()
-        ).fit(X, y)
-    assert np.isnan(search.cv_results_["mean_test_score"]).all()
-    assert search.best_params_ == {"C": 1.0}
-    assert pickle.loads(pickle.dumps(search)).best_index_ == 1
-    clone(search)
-
-
-def test_the_best_mean_wins_and_the_first_of_equals():
-    rng = np.random.default_rng(0)
-    scores = rng.integers(0, 3, size=(4, 6)).astype(float)
-    results = {f"split{k}_test_recall": row for k, row in enumerate(scores)} | {"split0_test_f1": np.zeros(6)}
-    results["split4_test_recall"] = np.full(6, np.nan)
-    assert refit_nanmean("recall")(results) == scores.mean(axis=0).argmax()
-    assert refit_nanmean("f1")(results) == 0
-
-
-def test_a_candidate_that_failed_on_a_fold_is_passed_over():
-    results = {"split0_test_score": [0.1, 0.9, 0.2], "split1_test_score": [0.1, np.nan, 0.2]}
-    assert refit_nanmean()(results) == 2
-
-
-@pytest.mark.parametrize(
-    ("metric", "scores", "message"),
-    [
-        (None, [[np.nan, np.nan]], "No candidate was scored on every fold that has a score"),
-        (None, [[np.nan, 1.0], [1.0, np.nan]], "No candidate was scored on every fold"),
-        ("f1", [[1.0, 1.0]], r"metric='f1' was not scored. Pass one of \['score'\]"),
-    ],
-)
-def test_a_search_without_a_best_is_refused(metric, scores, message):
-    with pytest.raises(ValueError, match=message):
-        refit_nanmean(metric)({f"split{k}_test_score": row for k, row in enumerate(scores)})
