@@ -13,8 +13,9 @@ from sklearn.metrics import confusion_matrix_at_thresholds
 from sklearn.utils import check_consistent_length
 
 from .._validation import Interval, StrOptions
-from ..logs.index import AUTO_GAP_STEPS, cut_stretches, longest_step, read_index
+from ..logs.index import read_index
 from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray
+from ..logs.steps import cut_stretches, longest_steps, usual_steps
 from .score_threshold import ScoreThreshold, read_labels, read_values
 
 MAX_CANDIDATES = 200  # thresholds at which a measure of one's own is taken
@@ -290,11 +291,10 @@ class _Alarms:
                 "max_false_alarms_per_day counts days, but the index of y_true holds no date-times. Pass a Series "
                 "with the index of the log, or limit the rows by min_precision."
             )
-        longest = longest_step(self.rows, "auto")
+        runs = self.rows.runs
         steps = np.diff(self.rows.times, append=self.rows.times[-1:]).astype(np.float64)
-        ends = np.append(self._starts()[1:], len(steps)) - 1
-        steps[ends] = np.inf
-        steps[steps > longest] = longest / AUTO_GAP_STEPS
+        steps[np.append(self._starts()[1:], len(steps)) - 1] = np.inf
+        steps = np.where(steps > longest_steps(self.rows, "auto")[runs], usual_steps(self.rows)[runs], steps)
         return self._false() / (steps[~self.event].sum() / NANOSECONDS_A_DAY)
 
     def _starts(self) -> IntArray:

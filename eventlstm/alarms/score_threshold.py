@@ -16,8 +16,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length
 
 from .._validation import Interval, check_is_fitted, fit_context
-from ..logs.index import RowIndex, cut_stretches, longest_step, read_index
+from ..logs.index import RowIndex, read_index
 from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray, warn
+from ..logs.steps import cut_stretches, longest_steps, usual_steps
 
 RATE = Interval(Real, 0, 1, closed="neither")
 TAIL_LEVEL = 0.98  # that of Siffer et al., 2017
@@ -92,7 +93,8 @@ class Scores(NamedTuple):
     @property
     def days(self) -> float:
         """The time observed: that of stretches, each with a step more than lies between its rows."""
-        return float(self._steps().sum() + len(self.starts) * self.step) / NANOSECONDS_A_DAY
+        lasts = usual_steps(self.rows)[self.rows.runs[self.starts]]  # the last row of a stretch stands for a step
+        return float(self._steps().sum() + lasts.sum()) / NANOSECONDS_A_DAY
 
     def _steps(self) -> np.ndarray:
         return np.delete(np.diff(self.rows.times), self.starts[1:] - 1)
@@ -114,8 +116,8 @@ def read_quiet(score: Any, y: Any) -> Scores:
             "least. Hold out more quiet rows."
         )
     rows = read_index(score)
-    rows = rows._replace(runs=rows.runs[counts], times=rows.times[counts])
-    return Scores(values[counts], cut_stretches(rows, longest_step(rows, "auto")), rows)
+    rows = rows.take(counts)
+    return Scores(values[counts], cut_stretches(rows, longest_steps(rows, "auto")), rows)
 
 
 def read_values(score: Any) -> FloatArray:

@@ -18,11 +18,12 @@ from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, fit
 from ..alarms.alarm_policy import MERGE_ROWS
 from ..alarms.tails import find_offset
 from ..alarms.unlabelled import AutoThreshold
-from ..logs.checking import check_fit, check_scoring, warn_if_torn
+from ..logs.checking import check_fit, check_scoring
 from ..logs.events import row_labels
 from ..logs.index import RowIndex
 from ..logs.input_scaler import InputScaler
 from ..logs.rows import Rows
+from ..logs.sampling_checks import warn_if_torn
 from ..recurrent.lstm_forecaster import LSTMForecaster
 from ..recurrent.members import make_members, refuse_unseeded_checkpoints
 from .attribution import share_of_events, share_out
@@ -131,8 +132,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Sensors in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, when `X` was a DataFrame with string columns.
+    window_size_ : int
+        Rows of history that are looked at: `window_size`, or as many as the longest run in `fit` has.
     max_gap_ : float
-        Longest step without a break, in nanoseconds for date-times, else in the unit of the index.
+        Longest step without a break, in nanoseconds for date-times, else in the unit of the index; of several rates,
+        that of the slowest run.
+    max_gaps_ : list of float
+        Those that the rates of all runs call for, rising.
+    steps_ : list of float
+        The shortest and the longest of the runs' usual steps.
     has_dates_ : bool
         Whether the index held date-times in `fit`.
     index_names_ : list or None
@@ -276,10 +284,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             quiet rows are too few.
         """
         log, index, facts = check_fit(self, X)
-        self.max_gap_, self.has_dates_, self.index_names_ = facts
+        self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
         quiet = find_quiet(X, y, self.normal_label, len(log.values))
         refuse_few(quiet, self.normal_label)
         warn_if_torn(index, log.starts, self.window_size)
+        self.window_size_ = min(self.window_size, log.longest)  # more would be copies of first rows, at their price
         log = settle(log._replace(labels=quiet), self.window_size)
         parts, held = self._learn(log)
         if self.trim:
@@ -480,11 +489,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _models(self, members: list[Any]) -> RowModels:
         kind = choose_kind(members[0])
+        window_size = getattr(self, "window_size_", self.window_size)  # archives of before know none
         stride = self.stride
         if stride == "auto":
-            stride = CHUNK_RATIO * self.window_size if issubclass(kind, StepForecasts) else 1
+            stride = CHUNK_RATIO * window_size if issubclass(kind, StepForecasts) else 1
         view = View(self.levels_, self.relative_, self.clip, self.still_)
-        return kind(members, view, TARGETS[self.targets], self.window_size, int(stride))
+        return kind(members, view, TARGETS[self.targets], window_size, int(stride))
 
     def _row_scorer(self) -> RowScorer:
         cold = None if self.scorer_ is None else self.cold_

@@ -16,12 +16,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from .._validation import Interval, StrOptions, check_is_fitted, fit_context
-from ..logs.checking import check_fit, check_scoring, find_categorical, refuse_one_class, warn_if_torn
+from ..logs.checking import check_fit, check_scoring, find_categorical, refuse_one_class
 from ..logs.events import is_event
 from ..logs.horizons import horizon_labels
 from ..logs.input_scaler import InputScaler
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
+from ..logs.sampling_checks import warn_if_torn
 from ..recurrent.lstm_classifier import LSTMClassifier
 from ..recurrent.members import (
     as_input,
@@ -110,8 +111,15 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         Sensors in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, when `X` was a DataFrame with string columns.
+    window_size_ : int
+        Rows of history that are looked at: `window_size`, or as many as the longest run in `fit` has.
     max_gap_ : float
-        Longest step without a break, in nanoseconds for date-times, else in the unit of the index.
+        Longest step without a break, in nanoseconds for date-times, else in the unit of the index; of several rates,
+        that of the slowest run.
+    max_gaps_ : list of float
+        Those that the rates of all runs call for, rising.
+    steps_ : list of float
+        The shortest and the longest of the runs' usual steps.
     has_dates_ : bool
         Whether the index held date-times in `fit`.
     index_names_ : list or None
@@ -241,11 +249,12 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         """
         codes = find_categorical(X, self.categorical_channels)
         log, index, facts = check_fit(self, X, y, sample_weight)
-        self.max_gap_, self.has_dates_, self.index_names_ = facts
+        self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
         log = self._label(X, log)
         self.classes_ = np.unique(log.labels)
         refuse_one_class(log.labels, log.weight)
         warn_if_torn(index, log.starts, self.window_size)
+        self.window_size_ = self._fit_window(log)
         members = self._make_members()
         train, held_out = self._hold_out(log, members[0])
         self.scalers_ = [self._fit_scaler(view, train, codes) for view in VIEWS[self.inputs]]
@@ -273,7 +282,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         log = check_scoring(self, X)
         ensemble = Ensemble(self.estimators_, self.scalers_, self.classes_, self._dtype(), self.n_jobs)
         score = ensemble.score_stretches if self.mode == "stateful" else ensemble.score_windows
-        return score(log, self.window_size)
+        return score(log, getattr(self, "window_size_", self.window_size))  # archives of before know none
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class at every row.
@@ -324,7 +333,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit_member(self, member: Any, train: Rows, held_out: Rows | None) -> Any:
         if self.mode == "stateful":
-            size = {"burn_in": self.window_size, "stride": self._stride(), "starts": train.starts}
+            size = {"burn_in": self.window_size_, "stride": self._stride(), "starts": train.starts}
             if held_out is not None:
                 size |= {"X_val": held_out.values, "y_val": held_out.labels, "starts_val": held_out.starts}
                 size["sample_weight_val"] = held_out.weight
@@ -343,22 +352,26 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             arguments |= {"X_val": as_input(member, windows_val), "y_val": held_out.labels[rows_val]}
         return member.fit(as_input(member, windows), train.labels[rows], **arguments)
 
-    def _cut(self, log: Rows) -> tuple[LogWindows, np.ndarray]:
-        """Return the windows to train on, padded as those to score, and the rows at which they end."""
-        longest = int(np.diff(np.append(log.starts, len(log.values))).max())
-        if longest < self.window_size:
+    def _fit_window(self, log: Rows) -> int:
+        """Return the rows of history that the log has room for: more would be copies of first rows, at their price."""
+        longest = log.longest
+        if self.mode == "windows" and longest < self.window_size:
             raise ValueError(
                 f"The longest run of the log has {longest} rows, fewer than window_size={self.window_size}. "
                 f"Pass a longer log or set window_size to at most {longest}."
             )
-        windows = LogWindows.from_stretches(log.values, log.starts, self.window_size, stride=self._stride())
+        return min(self.window_size, longest)
+
+    def _cut(self, log: Rows) -> tuple[LogWindows, np.ndarray]:
+        """Return the windows to train on, padded as those to score, and the rows at which they end."""
+        windows = LogWindows.from_stretches(log.values, log.starts, self.window_size_, stride=self._stride())
         if log.weight is not None:
             windows = windows.take(np.flatnonzero(log.weight[windows.ends] > 0))
         return windows, windows.ends
 
     def _stride(self) -> int:
         if self.stride == "auto":
-            return CHUNK_RATIO * self.window_size if self.mode == "stateful" else 1
+            return CHUNK_RATIO * self.window_size_ if self.mode == "stateful" else 1
         return int(self.stride)
 
     def _hold_out(self, log: Rows, member: Any) -> tuple[Rows, Rows | None]:

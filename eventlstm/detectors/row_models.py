@@ -26,6 +26,8 @@ from ..training.crew import crew, side_by_side
 
 # Windows handed to a model at a time.
 BLOCK = 8192
+# Values of windows learnt by a member that wants them all at once: half a GB, of windows spread evenly over the log.
+MOST_VALUES = 2**26
 # The farthest level, in deviations: beyond it nothing is more abnormal, and the squares of float32 would overflow.
 FARTHEST = 1e6
 # What scikit-learn's regressors of a single target say of several.
@@ -96,13 +98,15 @@ class WindowModels(RowModels):
 
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
         inputs, _, log = seen
-        windows = refuse_empty(self._cut_quiet(inputs, log))
+        windows = self._cut_quiet(inputs, log)
+        windows = windows.take(refuse_empty(learnable(member, windows)))
         if has_tags(member):
             set_n_channels(member, windows)
         if not stops_early(member):
             return member.fit(as_input(member, windows))
         inputs, _, log = watched
-        held = refuse_empty(self._cut_quiet(inputs, log))
+        held = self._cut_quiet(inputs, log)
+        refuse_empty(held.ends)
         return member.fit(windows, X_val=held)
 
     @abstractmethod
@@ -177,11 +181,11 @@ class WindowForecasts(WindowModels):
     looks_ahead = True
 
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
-        windows, wanted = self._lesson(target, *seen)
+        windows, wanted = self._examples(member, target, *seen)
         if has_tags(member):
             set_n_channels(member, windows)
         if stops_early(member):
-            windows_val, wanted_val = self._lesson(target, *watched)
+            windows_val, wanted_val = self._examples(member, target, *watched)
             return member.fit(windows, wanted, X_val=windows_val, y_val=wanted_val)
         inputs = as_input(member, windows)
         try:
@@ -191,13 +195,15 @@ class WindowForecasts(WindowModels):
                 raise
             return MultiOutputRegressor(member).fit(inputs, wanted)
 
-    def _lesson(self, target: str, inputs: np.ndarray, levels: np.ndarray, log: Rows) -> tuple[LogWindows, np.ndarray]:
+    def _examples(
+        self, member: Any, target: str, inputs: np.ndarray, levels: np.ndarray, log: Rows
+    ) -> tuple[LogWindows, np.ndarray]:
         """Return windows that a quiet row follows, and what is to be forecast of it, flat for one sensor."""
         windows = self._cut(inputs, log, stride=self.stride)
         last = np.append(log.starts[1:], len(levels)) - 1
         followed = ~np.isin(windows.ends, last) & (log.weight[np.minimum(windows.ends + 1, len(levels) - 1)] > 0)
         windows = windows.take(np.flatnonzero(followed))
-        windows = refuse_empty(windows)
+        windows = windows.take(refuse_empty(learnable(member, windows)))
         rows = windows.ends + 1
         wanted = levels[rows] - levels[windows.ends] if target == "change" else levels[rows]
         return windows, wanted.ravel() if wanted.shape[1] == 1 else wanted
@@ -272,10 +278,16 @@ def stops_early(member: Any) -> bool:
     return takes_3d(member) and getattr(member, "early_stopping", False) is True
 
 
-def refuse_empty(windows: LogWindows) -> LogWindows:
+def learnable(member: Any, windows: LogWindows) -> np.ndarray:
+    """Return the windows to learn from: all, or as many as memory holds for a member that wants them at once."""
+    most = len(windows) if takes_3d(member) else MOST_VALUES // (windows.shape[1] * windows.shape[2])
+    return np.unique(np.linspace(0, len(windows) - 1, min(most, len(windows))).astype(int))
+
+
+def refuse_empty(items: np.ndarray) -> np.ndarray:
     """Refuse to learn from nothing."""
-    if len(windows):
-        return windows
+    if len(items):
+        return items
     raise ValueError(
         "No window is left to learn from: none ends at a quiet row, or of a regressor, none before one. Lower stride, "
         "raise max_gap, or pass longer quiet stretches."

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..logs.checking import says_time
-from ..logs.index import cut_stretches, longest_step, read_index
+from ..logs.index import read_index
+from ..logs.steps import cut_stretches, longest_steps
 from ..metrics.intervals import FEW_EVENTS
 from .scored_log import ScoredLog
 
@@ -32,7 +33,7 @@ def _make_card(log: ScoredLog) -> dict[str, Any]:
     """Return the numbers of a data card; times are in seconds for an index of date-times, else in its unit."""
     X, rows, measured = log.X, log.rows, log.events.measured
     runs = np.flatnonzero(np.diff(rows.runs, prepend=-1))
-    gaps = np.setdiff1d(cut_stretches(rows, longest_step(rows, "auto")), runs)
+    gaps = np.setdiff1d(cut_stretches(rows, longest_steps(rows, "auto")), runs)
     gap_times = rows.times[gaps] - rows.times[gaps - 1]
     times = X.index.get_level_values(-1)
     sensors = [_describe_sensor(X.iloc[:, k], runs) for k in range(X.shape[1])]

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..alarms.machine import ROWS, Span
-from ..logs.index import cut_stretches, longest_step
 from ..logs.shared import FloatArray, IntArray
+from ..logs.steps import cut_stretches, longest_steps
 from ..metrics.alarm_costs import rate_of_false_alarms
 from ..metrics.delays import quantile_of_delays
 from ..metrics.intervals import binomial_interval, poisson_interval
@@ -100,7 +100,7 @@ def log_for_page(log: ScoredLog, cuts: Cuts) -> tuple[dict[str, Any], dict[str, 
         **_describe_clock(log, step, origin),
         "stretches": measured.starts.tolist(),
         "restarts": log.restarts.tolist(),
-        "gaps": cut_stretches(rows, longest_step(rows, "auto")).tolist(),
+        "gaps": cut_stretches(rows, longest_steps(rows, "auto")).tolist(),
         "rules": _describe_rules(log, step),
         "offCut": None if log.policy.off is None else int(np.searchsorted(cuts.values, log.policy.off)),
         "match": log.match,

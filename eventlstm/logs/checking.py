@@ -11,19 +11,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .._validation import check_sample_weight
-from .index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex, cut_stretches, longest_step, read_index
+from .index import RowIndex, read_index
 from .rows import Rows
-from .shared import IntArray, warn
+from .sampling_checks import warn_if_torn, warn_of_other_steps
+from .shared import IntArray
+from .steps import cut_stretches, learn_gaps, longest_steps, usual_steps
 
-# Share of rows with a short history from which on a log is called torn.
-TORN_ROWS = 0.5
-# Shares of rows with a lost neighbour between which a log looks shuffled: fewer are the way of sensors, and more, up to
-# the half that KFold(2, shuffle=True) loses, that of logs without a regular step.
-TORN_BREAKS = (0.04, 0.6)
-# The step of the log when nothing is lost is its lower quartile, so that it shows with half of the rows lost.
-USUAL_STEP = 0.25
-# A log has a regular step when most of its steps are whole multiples of it, up to the jitter of its clock.
-REGULAR_SHARE, REGULAR_JITTER = 0.9, 0.2
 LOST_INDEX = "X has lost the index that says run and time:"
 KEEP_INDEX = (
     "In a pipeline, call pipeline.set_output(transform='pandas'), so that the steps before the model keep the index."
@@ -33,7 +26,9 @@ KEEP_INDEX = (
 class IndexFacts(NamedTuple):
     """What an estimator learns of the index of the log it is fitted on, under the names it keeps it by."""
 
-    max_gap_: float  # longest step within a stretch
+    max_gap_: float  # longest step within a stretch, of the run with the longest
+    max_gaps_: list[float]  # those of all runs, rising, alike ones taken for one
+    steps_: list[float]  # the shortest and the longest of the runs' usual steps
     has_dates_: bool
     index_names_: list[Any] | None  # of the levels; None where the index says neither run nor time
 
@@ -49,7 +44,7 @@ def check_fit(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None) 
         values, labels = check_log_values(estimator, X, reset=True), None
     index = read_index(X)
     facts = index_facts(X, index, getattr(estimator, "max_gap", "auto"))
-    starts = cut_stretches(index, facts.max_gap_)
+    starts = cut_as_learnt(estimator, index, facts)
     weight = _check_row_weight(X, values, sample_weight)
     return Rows(values, starts, index.runs[starts], labels, weight), index, facts
 
@@ -61,21 +56,30 @@ def check_scoring(estimator: Any, X: Any) -> Rows:
     index = read_index(X)
     starts = cut_as_learnt(estimator, index)
     warn_if_torn(index, starts, estimator.window_size)
+    if hasattr(estimator, "steps_") and index.is_datetime == estimator.has_dates_:  # archives of before know none
+        warn_of_other_steps(index, estimator.steps_)
     return Rows(values, starts, index.runs[starts], None, None)
 
 
 def index_facts(X: Any, index: RowIndex, max_gap: Any) -> IndexFacts:
     """Return what is to be kept of the index of a log to fit on."""
-    return IndexFacts(longest_step(index, max_gap), index.is_datetime, list(X.index.names) if says_time(X) else None)
+    gaps = learn_gaps(index) if max_gap == "auto" else np.unique(longest_steps(index, max_gap))
+    steps = usual_steps(index)
+    names = list(X.index.names) if says_time(X) else None
+    usual = [float(steps.min()), float(steps.max())]
+    return IndexFacts(float(gaps[-1]), gaps.tolist(), usual, index.is_datetime, names)
 
 
-def cut_as_learnt(estimator: Any, index: RowIndex) -> IntArray:
-    """Return the first row of each stretch of a log that comes after `fit`.
+def cut_as_learnt(estimator: Any, index: RowIndex, facts: Any = None) -> IntArray:
+    """Return the first row of each stretch of a log, in `fit` and after it.
 
-    The gap is that of the fit: what else a log holds must not change the scores of its runs.
+    Gaps are those of the fit: what else a log holds must not change the scores of its runs.
     """
-    same_clock = index.is_datetime == estimator.has_dates_
-    return cut_stretches(index, estimator.max_gap_ if same_clock else longest_step(index, estimator.max_gap))
+    facts = estimator if facts is None else facts
+    gaps = np.array(getattr(facts, "max_gaps_", [facts.max_gap_]))  # archives of before know one
+    same_clock = index.is_datetime == facts.has_dates_
+    longest = longest_steps(index, getattr(estimator, "max_gap", "auto"), gaps if same_clock else None)
+    return cut_stretches(index, longest)
 
 
 def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> Any:
@@ -218,52 +222,3 @@ def _refuse_text_codes(X: Any, position: int) -> None:
             f"[{column.name!r}]), remainder='passthrough', verbose_feature_names_out=False)"
             ".set_output(transform='pandas')."
         )
-
-
-def warn_if_torn(index: RowIndex, starts: np.ndarray, window_size: int) -> None:
-    """Warn when most rows have not the history that `window_size` says they need."""
-    torn = _torn(index, starts, window_size)
-    if torn > TORN_ROWS:
-        warn(
-            f"{torn:.0%} of the rows have fewer than window_size={window_size} unbroken rows of history. If a "
-            "splitter has torn the log, use RunKFold, which keeps runs whole, or RunTimeSplit; if the runs are this "
-            "short, lower window_size."
-        )
-
-
-def _torn(index: RowIndex, starts: np.ndarray, window_size: int) -> float:
-    """Return the share of rows whose last `window_size` rows are broken.
-
-    Stretches break them and, in a log that is regular but for them, lost neighbours; a few lost rows are the way of
-    sensors, but many betray a splitter that shuffles.
-    """
-    lost = _lost_neighbours(index)
-    broken = lost if TORN_BREAKS[0] < lost.mean() < TORN_BREAKS[1] else np.zeros(len(lost), dtype=bool)
-    broken[starts] = True
-    lengths = np.diff(np.flatnonzero(broken), append=len(broken))
-    return float(np.minimum(lengths, window_size - 1).sum() / len(broken))
-
-
-def _lost_neighbours(index: RowIndex) -> np.ndarray:
-    """Return whether the row before each row of its run is lost; without a regular step none is known to be."""
-    lost = np.zeros(len(index.runs), dtype=bool)
-    regular = _regular_step(index)
-    if regular is None:
-        return lost
-    for begin in range(0, len(lost) - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
-        times, runs = (part[begin : begin + BLOCK_ROWS + 1] for part in (index.times, index.runs))
-        n_steps = np.rint(np.diff(times) / regular)
-        lost[begin + 1 : begin + len(times)] = (n_steps > 1) & (runs[1:] == runs[:-1])
-    return lost
-
-
-def _regular_step(index: RowIndex) -> float | None:
-    """Return the step of a log whose rows are, but for lost ones, equally far apart."""
-    every = 1 + len(index.times) // MEDIAN_STEPS
-    same_run = index.runs[1::every] == index.runs[:-1:every]
-    steps = (index.times[1::every] - index.times[:-1:every])[same_run]
-    if not len(steps):
-        return None
-    usual = np.quantile(steps, USUAL_STEP, method="lower")
-    n_steps = steps / usual
-    return usual if np.mean(np.abs(n_steps - np.rint(n_steps)) < REGULAR_JITTER) > REGULAR_SHARE else None

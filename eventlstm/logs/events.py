@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-from .index import find_stretches, read_index
+from .index import read_index
 from .shared import BoolArray, IntArray
+from .steps import find_stretches
 
 
 def to_events(y: Any, score: Any = None, *, max_gap: Any = None) -> pd.DataFrame:

@@ -12,8 +12,9 @@ from sklearn.utils.validation import FLOAT_DTYPES
 
 from .._validation import Interval, check_is_fitted, fit_context, validate_data
 from .checking import cut_as_learnt, index_facts, refuse_lost_index
-from .index import find_stretches, read_index
+from .index import read_index
 from .shared import IntArray
+from .steps import find_stretches
 
 # Share of the rows of a log, or of a run, from which on a sensor without values, or without a change, is reported.
 TOO_LONG = 0.5
@@ -36,7 +37,14 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     statistics_ : ndarray of shape (n_features_in_,)
         The median of each sensor in `fit`; 0 for one without any value.
     max_gap_ : float
-        Longest step within a stretch, in nanoseconds for date-times, else in the unit of the index.
+        Longest step within a stretch, in nanoseconds for date-times, else in the unit of the index; of several rates,
+        that of the slowest run.
+    max_gaps_ : list of float
+        Those that the rates of all runs call for, rising.
+    steps_ : list of float
+        The shortest and the longest of the runs' usual steps.
+    has_dates_ : bool
+        Whether the index held date-times in `fit`.
     n_features_in_ : int
         Sensors in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -88,7 +96,8 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If the index is unsorted or has duplicates, or `X` holds text or infinite values.
         """
         values = self._check(X, reset=True)
-        self.max_gap_, self.has_dates_, self.index_names_ = index_facts(X, read_index(X), self.max_gap)
+        facts = index_facts(X, read_index(X), self.max_gap)
+        self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
         known = ~np.isnan(values)
         self.statistics_ = np.zeros(values.shape[1], dtype=values.dtype)
         self.statistics_[known.any(axis=0)] = np.nanmedian(values[:, known.any(axis=0)], axis=0)

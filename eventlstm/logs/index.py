@@ -1,7 +1,7 @@
-"""What the index of a log says of its rows: the run and the time of each, and the stretches without a gap.
+"""What the index of a log says of its rows: the run and the time of each.
 
 The index carries run and time: a ``MultiIndex`` whose last level is time and whose other levels name the run, or a
-single level of times (one run). A *stretch* is a part of one run without a time gap.
+single level of times (one run). A *stretch* is a part of one run without a time gap (see `steps`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .shared import IntArray
-
-# A step this many times longer than the log's median step ends a stretch under max_gap="auto": wide enough for
-# jitter and single lost rows, narrow enough for a shutdown.
-AUTO_GAP_STEPS = 10
-# Steps that a log's median step is taken from, evenly spread: enough to know it, and no second log in memory.
-MEDIAN_STEPS = 100_000
-BLOCK_ROWS = 100_000
 RUN_DTYPE = np.int32
 # Roundings in the difference of two decimal times: 0.3 - 0.2 is a little more than 0.1, but no longer a step.
 TIME_ROUNDINGS = 4
@@ -32,6 +24,16 @@ class RowIndex(NamedTuple):
     runs: npt.NDArray[np.int32]  # (n_rows,) number of the run of each row, rising from 0
     times: np.ndarray  # (n_rows,) int64 nanoseconds for date-times, else the index as int64 or float64
     is_datetime: bool
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs there are."""
+        return int(self.runs[-1]) + 1 if len(self.runs) else 0
+
+    def take(self, kept: npt.NDArray[Any]) -> RowIndex:
+        """Return what the index says of some of the rows, the runs numbered anew."""
+        runs = self.runs[kept]
+        return RowIndex(np.unique(runs, return_inverse=True)[1].astype(RUN_DTYPE), self.times[kept], self.is_datetime)
 
     def span(self, value: Any, name: str) -> Any:
         """Return a length of time in the unit of `times`; `name` is the parameter it came in."""
@@ -130,31 +132,3 @@ def _check_order(index: pd.Index, runs: npt.NDArray[np.int32], times: np.ndarray
         f"The index is unsorted: row {row} ({index[row]}) comes before the row above it. "
         "Sort the log by run, then time: X = X.sort_index(); y = y.sort_index()."
     )
-
-
-def find_stretches(X: Any, max_gap: Any = "auto") -> IntArray:
-    """Return the first row of each stretch of `X`: a new one begins with a run and after a gap in time.
-
-    `max_gap` is the longest step within a stretch, "auto" for ten times the median step, or None for any.
-    """
-    rows = read_index(X)
-    return cut_stretches(rows, longest_step(rows, max_gap))
-
-
-def longest_step(rows: RowIndex, max_gap: Any) -> float:
-    """Return the longest step within a stretch, in the unit of the times of `rows`."""
-    if isinstance(max_gap, str) and max_gap == "auto":
-        every = 1 + len(rows.times) // MEDIAN_STEPS
-        steps = rows.times[1::every] - rows.times[:-1:every]
-        within = steps[rows.runs[1::every] == rows.runs[:-1:every]]
-        return AUTO_GAP_STEPS * float(np.median(within)) if len(within) else np.inf
-    return np.inf if max_gap is None else rows.span(max_gap, "max_gap")
-
-
-def cut_stretches(rows: RowIndex, longest: float) -> IntArray:
-    """Return the first row of each stretch, with no step over `longest` within one."""
-    new = np.append(len(rows.runs) > 0, rows.runs[1:] != rows.runs[:-1])
-    for begin in range(0, len(rows.times) - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
-        times = rows.times[begin : begin + BLOCK_ROWS + 1]
-        new[begin + 1 : begin + len(times)] |= times[1:] - times[:-1] > longest
-    return np.flatnonzero(new)

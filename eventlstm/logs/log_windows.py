@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .index import find_stretches
 from .shared import IntArray
+from .steps import find_stretches
+
+# Windows may be longer than the log, but a window of as many copies of its first row tells nothing.
+LONGEST_PADDED = 10_000
 
 
 class LogWindows:
@@ -104,6 +107,10 @@ class LogWindows:
     def _view(self, values: np.ndarray, starts: IntArray, window_size: int, stride: int, pad: bool) -> None:
         self.values = values
         self.starts = starts
+        if window_size > max(len(values), LONGEST_PADDED):
+            raise ValueError(
+                f"window_size={window_size} is more than the {len(values)} rows of the log. Set it to at most as many."
+            )
         self.window_size = window_size
         n_rows = len(values)
         stops = np.append(starts[1:], n_rows)[: len(starts)]  # an empty log has neither starts nor stops

@@ -18,6 +18,11 @@ class Rows(NamedTuple):
     labels: Any  # (n_rows,)
     weight: Any  # (n_rows,) or None
 
+    @property
+    def longest(self) -> int:
+        """The rows of the longest stretch."""
+        return int(np.diff(np.append(self.starts, len(self.values))).max())
+
     def take(self, stretches: np.ndarray) -> Rows:
         """Return some of the stretches, chosen by a mask (n_stretches,)."""
         lengths = np.diff(np.append(self.starts, len(self.values)))

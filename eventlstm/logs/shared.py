@@ -18,9 +18,9 @@ LARGEST_SEED = np.iinfo(np.int32).max
 INSIDE = {"eventlstm", "sklearn", "imblearn", "joblib", "contextlib"}
 
 
-def warn(message: str) -> None:
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn of something at the line of the user's that led to it, however deep in here it was seen."""
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in INSIDE:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, UserWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

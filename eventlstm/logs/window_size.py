@@ -13,8 +13,9 @@ import pandas as pd
 from scipy import fft
 from scipy.signal import find_peaks
 
-from .index import cut_stretches, longest_step, read_index
+from .index import read_index
 from .shared import FloatArray, IntArray
+from .steps import cut_stretches, longest_steps
 
 METHODS = ("acf", "mutual_information", "both")
 # Lags looked at unless told otherwise: recurrent layers seldom make use of more steps than that.
@@ -198,7 +199,7 @@ def _read_series(X: Any, max_gap: Any) -> _Series:
         raise ValueError("No sensor of X varies within a run, so nothing tells how long a window should be. Set it.")
     centred = values - by_run.transform("mean").to_numpy()
     names = getattr(X, "columns", pd.RangeIndex(values.shape[1]))
-    return _Series(centred[:, varies], cut_stretches(rows, longest_step(rows, max_gap)), names[varies])
+    return _Series(centred[:, varies], cut_stretches(rows, longest_steps(rows, max_gap)), names[varies])
 
 
 def _numbers(X: Any) -> FloatArray:

@@ -16,8 +16,9 @@ from scipy import stats
 from sklearn.utils import check_consistent_length, check_random_state
 
 from ..logs.events import find_events
-from ..logs.index import cut_stretches, read_index
+from ..logs.index import read_index
 from ..logs.shared import FloatArray, IntArray, warn
+from ..logs.steps import cut_stretches
 
 Measure = Callable[[Any, Any], float]
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..logs.events import check_flags, find_events
-from ..logs.index import AUTO_GAP_STEPS, RowIndex, cut_stretches, longest_step, read_index
+from ..logs.index import RowIndex, read_index
 from ..logs.shared import BoolArray, IntArray
+from ..logs.steps import cut_stretches, longest_steps, usual_steps
 
 
 class MeasuredRows(NamedTuple):
@@ -43,19 +44,20 @@ class MeasuredRows(NamedTuple):
 
     @property
     def median_step(self) -> float:
-        """The median time between two rows of a run, 0 where no run has two."""
-        every = longest_step(self.rows, "auto")
-        return every / AUTO_GAP_STEPS if np.isfinite(every) else 0.0
+        """The usual time between two rows of a run, 0 where no run has two."""
+        steps = usual_steps(self.rows)
+        return float(np.median(steps)) if len(steps) else 0.0
 
     def observed_time(self) -> npt.NDArray[np.float64]:
         """Return how long each row stands for: the time until the next of its run, in the unit of the times.
 
-        The last row of a run, and one before a gap, stands for the median step: nothing was observed in the gap.
+        The last row of a run, and one before a gap, stands for the run's usual step: nothing was observed in the gap.
         """
         times, last = self.rows.times, np.append(self.rows.runs[1:] != self.rows.runs[:-1], True)
         time = np.append(np.diff(times), 0).astype(np.float64)
-        gap = time > longest_step(self.rows, "auto" if self.max_gap is None else self.max_gap)
-        return np.where(last | gap, self.median_step, time)
+        longest = longest_steps(self.rows, "auto" if self.max_gap is None else self.max_gap)
+        gap = time > longest[self.rows.runs]
+        return np.where(last | gap, usual_steps(self.rows)[self.rows.runs], time)
 
     def length(self, span: Any, name: str) -> float:
         """Return a span, which is a number of rows if it is an int, in the unit of the times."""
@@ -86,7 +88,7 @@ def read_rows(y_true: Any, max_gap: Any = None) -> MeasuredRows:
     """Return the labels of rows and what their index says; `max_gap` is the longest step within a stretch."""
     events = check_flags(y_true, "y_true")
     rows = read_index(y_true)
-    return MeasuredRows(events, rows, cut_stretches(rows, longest_step(rows, max_gap)), max_gap)
+    return MeasuredRows(events, rows, cut_stretches(rows, longest_steps(rows, max_gap)), max_gap)
 
 
 def read_flags(y_pred: Any, y_true: Any) -> BoolArray:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..logs.events import list_events, row_labels, to_events
-from ..logs.index import find_stretches, read_index
+from ..logs.index import read_index
 from ..logs.shared import FloatArray
+from ..logs.steps import find_stretches
 from ..metrics.matching import read_match
 from .drawing import axes_for, date_axis, flag_rows, on_rows, own_threshold, refuse_other_shape, scores_of
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..logs.events import list_events
-from ..logs.index import find_stretches, read_index
+from ..logs.index import read_index
+from ..logs.steps import find_stretches
 from ..logs.window_size import suggest_window_size
 from .drawing import axes_for, date_axis, refuse_other_length, refuse_other_shape
 

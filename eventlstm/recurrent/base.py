@@ -26,7 +26,7 @@ from ..training.batches import (
     auto_batch_size,
     count_chunks,
 )
-from ..training.devices import PRECISIONS, resolve_device, weight_dtype
+from ..training.devices import PRECISIONS, move_network, resolve_device, weight_dtype
 from ..training.loop import Batches, Trainer
 from ..training.optimizers import OPTIMIZERS, SCHEDULE_NAMES
 from .checking import CheckedWindows, check_windows
@@ -257,9 +257,7 @@ class RecurrentEstimator(BaseEstimator):
 
     def _on_device(self) -> Any:
         """Return the network on the device and with the numbers that `device` and `precision` name now."""
-        with torch.inference_mode(False):  # weights that are moved while scoring could never be trained again
-            self.module_ = self.module_.to(resolve_device(self.device), weight_dtype(self.precision))
-        return self.module_
+        return move_network(self.module_, resolve_device(self.device), weight_dtype(self.precision))
 
     def _gather(self, windows: CheckedWindows) -> WindowGather:
         return WindowGather(windows.values, resolve_device(self.device), weight_dtype(self.precision))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 
 # The type of the weights under each precision: bfloat16 is for the products of a forward pass alone.
 PRECISIONS = {
@@ -16,18 +18,40 @@ PRECISIONS = {
 }
 # Instructions that multiply in bfloat16, by torch's names: Intel and AMD, then ARM. Elsewhere it is emulated, slowly.
 BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+_moving = threading.Lock()
 
 
 def resolve_device(device: Any) -> torch.device:
     """Return the device of a name; "auto" is the first of cuda, mps and xpu that is there, else the cpu."""
     if device != "auto":
         try:
-            return torch.empty(0, device=device).device
+            found = torch.empty(0, device=device).device
+            if found.type == "meta":
+                raise RuntimeError("it holds shapes without numbers")
+            return found
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"device={device!r} cannot be used here ({reason}). Pass 'auto' or 'cpu'.") from None
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator if accelerator is not None else torch.device("cpu")
+
+
+def move_network(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Return a network with its weights on a device and of a type.
+
+    One that is there already is left alone: threads that score by one network share its weights, and torch puts new
+    ones in their place when it moves them, under the eyes of whoever computes with them.
+    """
+    with _moving:
+        if not all(_is_there(tensor, device, dtype) for tensor in (*module.parameters(), *module.buffers())):
+            with torch.inference_mode(False):  # weights that are moved while scoring could never be trained again
+                module.to(device, dtype)
+    return module
+
+
+def _is_there(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> bool:
+    same_device = tensor.device.type == device.type and device.index in (None, tensor.device.index)
+    return same_device and (tensor.dtype == dtype or not tensor.is_floating_point())
 
 
 def device_generator(generator: torch.Generator, device: torch.device) -> torch.Generator:

@@ -221,7 +221,7 @@ def test_nothing_of_the_rows_before_a_gap_is_seen_after_it(kind):
     wild.index = pd.MultiIndex.from_arrays([run.index.get_level_values(0), times], names=run.index.names)
     after = model.anomaly_score(wild)[begin:]
     np.testing.assert_allclose(after, model.anomaly_score(run.iloc[begin:]), **ROUNDING)
-    model.max_gap_ = np.inf  # what max_gap=None learns
+    model.max_gaps_ = [np.inf]  # what max_gap=None learns
     assert np.abs(model.anomaly_score(wild)[begin:] - after).max() > 1e-3
 
 
@@ -713,3 +713,11 @@ def test_it_takes_a_pipeline_that_keeps_the_index():
 def test_it_is_a_detector_to_scikit_learn():
     assert isinstance(fitted(), OutlierMixin)
     assert not hasattr(fitted(), "predict_proba")
+
+
+@each_kind
+def test_a_window_longer_than_the_longest_run_costs_no_more_than_one_of_its_length(kind):
+    with pytest.warns(UserWarning, match="unbroken rows of history"):
+        model = tiny(kind, window_size=10**9).fit(X)
+        assert np.isfinite(model.anomaly_score(X)).all()
+    assert model.window_size_ == N_ROWS

@@ -105,7 +105,7 @@ def test_nothing_of_the_rows_before_a_gap_is_seen_after_it(mode):
     )
     after = model.predict_proba(wild)[begin:]
     np.testing.assert_allclose(after, model.predict_proba(run.iloc[begin:]), **ROUNDING)
-    model.max_gap_ = np.inf  # what max_gap=None learns
+    model.max_gaps_ = [np.inf]  # what max_gap=None learns
     unbroken = model.predict_proba(wild)[begin:]
     assert np.abs(unbroken - after).max() > 1e-3
 
@@ -119,9 +119,9 @@ def test_a_run_at_another_pace_changes_no_score_of_a_run(mode):
         [quick.index.get_level_values(0), times[0] + (times - times[0]) / 600], names=quick.index.names
     )
     mixed = pd.concat([quick, quick.rename({"m0": "m00"}), quick.rename({"m0": "m000"}), X_TEST.loc[["m1"]]])
-    np.testing.assert_allclose(
-        model.predict_proba(mixed)[-N_ROWS:], model.predict_proba(X_TEST.loc[["m1"]]), **ROUNDING
-    )
+    with pytest.warns(UserWarning, match="Of 4 runs, 3 have a row every 00:00:01, but fit saw one every 00:10:00"):
+        proba = model.predict_proba(mixed)
+    np.testing.assert_allclose(proba[-N_ROWS:], model.predict_proba(X_TEST.loc[["m1"]]), **ROUNDING)
 
 
 @each_mode
@@ -631,3 +631,12 @@ def test_a_whole_log_with_a_few_lost_rows_is_not_called_torn(mode):
 def test_members_tell_of_their_progress_when_asked(capsys):
     tiny(verbose=1).fit(X, y)
     assert "training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("window_size", [N_ROWS + 1, 1000, 10**9, 2**62])
+def test_a_window_longer_than_the_longest_run_is_clipped_to_it(window_size):
+    with pytest.warns(UserWarning, match="unbroken rows of history"):
+        whole = tiny(window_size=N_ROWS).fit(X, y)
+        model = tiny(window_size=window_size).fit(X, y)
+        np.testing.assert_array_equal(model.predict_proba(X), whole.predict_proba(X))
+    assert model.window_size_ == N_ROWS

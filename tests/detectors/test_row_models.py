@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from eventlstm import LSTMAutoencoder, LSTMClassifier, LSTMForecaster
-from eventlstm.detectors.anomaly_detector import split_rows
+from eventlstm import AnomalyDetector, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
+from eventlstm.detectors.quiet_rows import split_rows
 from eventlstm.detectors.row_models import (
     Projections,
     Reconstructions,
@@ -240,3 +240,19 @@ def test_a_network_inside_a_pipeline_is_told_its_channels():
     models = fit_models(Scores, [make_pipeline(StandardScaler(), LSTMAutoencoder(latent_size=2, **SMALL))])
     assert models.members[0][-1].n_channels_ == 2
     assert models.errors(LOG, 1).shape == (90, 1)
+
+
+@pytest.mark.parametrize("estimator", [Ridge(), PCA(1), IsolationForest(n_estimators=2, random_state=0)])
+def test_a_member_that_wants_all_windows_at_once_learns_as_many_as_memory_holds(estimator, monkeypatch):
+    class Counting(type(estimator)):
+        def fit(self, X, *args, **kwargs):
+            """Keep the number of windows."""
+            self.n_seen_ = len(X)
+            return super().fit(X, *args, **kwargs)
+
+    monkeypatch.setattr("eventlstm.detectors.row_models.MOST_VALUES", 20 * 4 * 2)
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    member = Counting(**estimator.get_params())
+    detector = AnomalyDetector(member, window_size=4, n_estimators=1, threshold=3.0, random_state=0).fit(X)
+    assert detector.estimators_[0].n_seen_ == 20
+    assert np.isfinite(detector.anomaly_score(X)).all()

@@ -21,7 +21,7 @@ from eventlstm.cli.parser import main
 from eventlstm.evaluation.page import read_page, to_json
 from eventlstm.evaluation.page_data import Cuts
 from eventlstm.evaluation.scored_log import ScoredLog
-from eventlstm.logs.index import find_stretches
+from eventlstm.logs.steps import find_stretches
 
 LOG = el.datasets.make_sensor_log(n_machines=3, n_days=5, failures_per_machine=2, random_state=1)
 X, Y = LOG.X, LOG.y

@@ -1,81 +1,13 @@
 """What is refused or warned of before a log is learnt from: lost or other indexes, torn runs, missing values."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import KFold
 
-from eventlstm import EventClassifier, LSTMClassifier, RunKFold, RunTimeSplit
-from eventlstm.logs.checking import check_log_values, refuse_lost_index, refuse_other_index, warn_if_torn
-from eventlstm.logs.index import find_stretches, read_index
+from eventlstm import EventClassifier, LSTMClassifier
+from eventlstm.logs.checking import check_log_values, refuse_lost_index, refuse_other_index
 from eventlstm.logs.rows import Rows
 from eventlstm.recurrent.checking import check_windows
-
-N_ROWS = 600  # of each run; the first part of RunTimeSplit must still be long
-each_window_size = pytest.mark.parametrize("window_size", [16, 48])
-
-
-# Torn logs
-
-
-@each_window_size
-@pytest.mark.parametrize("n_splits", [2, 3, 5, 10])
-@pytest.mark.parametrize("clock", ["10min", 1, 0.1])
-def test_a_shuffling_splitter_is_warned_of(n_splits, window_size, clock):
-    X = make_log(clock)
-    for train, _ in KFold(n_splits, shuffle=True, random_state=0).split(X):
-        with pytest.warns(UserWarning, match="use RunKFold, which keeps runs whole"):
-            warn(X.iloc[train], window_size)
-
-
-@each_window_size
-@pytest.mark.parametrize("splitter", [RunKFold(2), RunKFold(4, shuffle=True, random_state=0), RunTimeSplit(3)])
-@pytest.mark.parametrize("clock", ["10min", 1, 0.1])
-def test_splitters_that_keep_runs_whole_are_not_warned_of(splitter, window_size, clock):
-    X = make_log(clock)
-    for train, test in splitter.split(X):
-        expect_silence(X.iloc[train], window_size)
-        expect_silence(X.iloc[test], window_size)
-
-
-@each_window_size
-def test_a_few_lost_rows_are_not_warned_of(window_size):
-    X = make_log("10min")
-    expect_silence(X[np.random.RandomState(0).uniform(size=len(X)) > 0.02], window_size)
-
-
-@each_window_size
-@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
-def test_a_clock_that_jitters_is_not_warned_of(window_size, share):
-    rng = np.random.RandomState(0)
-    late = rng.binomial(1, share, N_ROWS) * rng.randint(1, 10, N_ROWS)
-    times = pd.date_range("2024-01-01", periods=N_ROWS, freq="10min") + pd.to_timedelta(late, unit="s")
-    expect_silence(pd.DataFrame({"speed": 0.0}, index=times), window_size)
-
-
-@pytest.mark.parametrize("distribution", ["exponential", "uniform"])
-def test_a_clock_without_a_regular_step_is_not_warned_of(distribution):
-    rng = np.random.RandomState(0)
-    times = {"exponential": rng.exponential(size=1000), "uniform": rng.uniform(0.5, 2.5, 1000)}[distribution].cumsum()
-    expect_silence(pd.DataFrame({"speed": 0.0}, index=times), 48)
-
-
-def test_runs_shorter_than_the_window_are_warned_of():
-    index = pd.MultiIndex.from_product([range(20), range(10)])
-    X = pd.DataFrame({"speed": 0.0}, index=index)
-    with pytest.warns(UserWarning, match=r"100% of the rows have fewer than window_size=11 .* lower window_size"):
-        warn(X, 11)
-    expect_silence(X, 5)
-
-
-def test_a_log_of_single_rows_is_only_torn_when_history_is_asked_for():
-    X = np.zeros((1, 1))
-    expect_silence(X, 1)
-    with pytest.warns(UserWarning, match="lower window_size"):
-        warn(X, 2)
-
 
 # Indexes
 
@@ -196,26 +128,6 @@ def test_windows_flat_or_not_are_the_same_windows():
     assert whole.flags.writeable and not np.shares_memory(whole, X)
     with pytest.raises(ValueError, match="X has 12 features a row, which n_channels=5 does not divide"):
         check_windows(LSTMClassifier(n_channels=5), X.reshape(2, -1), reset=True, dtype=np.float32)
-
-
-def make_log(clock):
-    """Four runs with rows 10 minutes, a whole or a decimal number apart."""
-    if isinstance(clock, str):
-        times = pd.date_range("2024-01-01", periods=N_ROWS, freq=clock)
-    else:
-        times = np.arange(N_ROWS) * clock
-    return pd.DataFrame({"speed": 0.0}, index=pd.MultiIndex.from_product([range(4), times]))
-
-
-def warn(X, window_size):
-    warn_if_torn(read_index(X), find_stretches(X), window_size)
-
-
-def expect_silence(X, window_size):
-    """Fail on any warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn(X, window_size)
 
 
 def test_an_infinite_value_and_a_column_of_text_are_named():

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventlstm import LogWindows, horizon_labels
+from eventlstm import LogWindows, forecast_windows, horizon_labels
 from eventlstm.logs.events import event_onsets, is_event
-from eventlstm.logs.index import find_stretches, read_index
+from eventlstm.logs.index import read_index
+from eventlstm.logs.steps import find_stretches
 
 GAP = 50  # units of time between two stretches of a run; rows of a stretch are 1 apart
 MAX_GAP = 10
@@ -386,3 +387,9 @@ def plain_windows(values, stretch, window_size, stride, pad):
 def frame(index):
     """A log of one sensor with this index."""
     return pd.DataFrame({"speed": np.zeros(len(index))}, index=index)
+
+
+@pytest.mark.parametrize("cut", [lambda X: LogWindows(X, 10**9), lambda X: forecast_windows(X, 10**9)])
+def test_windows_that_no_memory_can_hold_are_refused(cut):
+    with pytest.raises(ValueError, match="window_size=1000000000 is more than the 300 rows of the log"):
+        cut(np.zeros((300, 2)))

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 import eventlstm as el
 from eventlstm import suggest_window_size
-from eventlstm.logs.index import find_stretches
+from eventlstm.logs.steps import find_stretches
 from eventlstm.plots import WindowSizeDisplay
 
 quickly = settings(max_examples=15, deadline=None)
