@@ -286,7 +286,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         log, index, facts = check_fit(self, X)
         self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
         quiet = find_quiet(X, y, self.normal_label, len(log.values))
-        refuse_few(quiet, self.normal_label)
+        refuse_few(quiet, self.normal_label, self.validation_fraction)
         warn_if_torn(index, log.starts, self.window_size)
         self.window_size_ = min(self.window_size, log.longest)  # more would be copies of first rows, at their price
         log = settle(log._replace(labels=quiet), self.window_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from sklearn.utils.validation import check_consistent_length
 from ..logs.checking import refuse_other_index
 from ..logs.rows import Rows
 
-# Quiet rows below which there is nothing to learn from and to hold out.
-FEWEST_ROWS = 5
+# Rows held out below which no threshold can be told, nor one forecast from another.
+FEWEST_HELD = 2
 
 
 def find_quiet(X: Any, y: Any, normal_label: Any, n_rows: int) -> np.ndarray:
@@ -26,11 +27,12 @@ def find_quiet(X: Any, y: Any, normal_label: Any, n_rows: int) -> np.ndarray:
     return quiet
 
 
-def refuse_few(quiet: np.ndarray, normal_label: Any) -> None:
-    """Refuse a log with fewer quiet rows than can be learnt from and held out."""
-    if quiet.sum() < FEWEST_ROWS:
+def refuse_few(quiet: np.ndarray, normal_label: Any, share: float) -> None:
+    """Refuse a log of whose quiet rows too few would be held out."""
+    fewest = ceil(FEWEST_HELD / share)
+    if quiet.sum() < fewest:
         raise ValueError(
-            f"{int(quiet.sum())} quiet rows came (n_samples={len(quiet)}), and {FEWEST_ROWS} or more are wanted. "
+            f"{int(quiet.sum())} quiet rows came (n_samples={len(quiet)}), and {fewest} or more are wanted. "
             f"Pass a longer log, or see that y holds normal_label={normal_label!r} on quiet rows."
         )
 

@@ -721,3 +721,13 @@ def test_a_window_longer_than_the_longest_run_costs_no_more_than_one_of_its_leng
         model = tiny(kind, window_size=10**9).fit(X)
         assert np.isfinite(model.anomaly_score(X)).all()
     assert model.window_size_ == N_ROWS
+
+
+@each_kind
+@pytest.mark.parametrize(("share", "fewest"), [(0.2, 10), (0.25, 8), (0.3, 7), (0.09, 23)])
+@pytest.mark.filterwarnings("ignore:n_neighbors:UserWarning")
+def test_a_log_is_long_enough_or_refused_before_anything_is_learnt(kind, share, fewest):
+    short = {"window_size": 2, "validation_fraction": share}
+    with pytest.raises(ValueError, match=f"{fewest - 1} quiet rows came .* and {fewest} or more are wanted"):
+        tiny(kind, **short).fit(X.iloc[: fewest - 1])
+    assert np.isfinite(tiny(kind, **short).fit(X.iloc[:fewest]).anomaly_score(X.iloc[:fewest])).all()
