@@ -20,7 +20,7 @@ from ..alarms.tails import find_offset
 from ..alarms.unlabelled import AutoThreshold
 from ..logs.checking import check_fit, check_scoring
 from ..logs.events import row_labels
-from ..logs.index import RowIndex
+from ..logs.index import RowIndex, run_names
 from ..logs.input_scaler import InputScaler
 from ..logs.rows import Rows
 from ..logs.sampling_checks import warn_if_torn
@@ -31,6 +31,7 @@ from .error_scorer import ErrorScorer
 from .quiet_rows import change_rows, find_quiet, hold_out_last, refuse_few, settle, split_rows, trim_highest
 from .row_models import FARTHEST, RowModels, StepForecasts, View, choose_kind
 from .row_scorer import RowScorer, learn_cold_starts
+from .run_scales import learn_run_scales, scale_runs
 
 # What the members forecast, in turn.
 TARGETS = {"level": ("level",), "change": ("change",), "both": ("level", "change")}
@@ -134,6 +135,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Their names, when `X` was a DataFrame with string columns.
     window_size_ : int
         Rows of history that are looked at: `window_size`, or as many as the longest run in `fit` has.
+    run_scales_ : dict
+        Name of each run in `fit` to how many times larger the errors of each sensor are on it than on all; scores of a
+        run are in its own units, those of a run that `fit` did not see in common ones. Empty for a single run.
     max_gap_ : float
         Longest step without a break, in nanoseconds for date-times, else in the unit of the index; of several rates,
         that of the slowest run.
@@ -290,10 +294,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         warn_if_torn(index, log.starts, self.window_size)
         self.window_size_ = min(self.window_size, log.longest)  # more would be copies of first rows, at their price
         log = settle(log._replace(labels=quiet), self.window_size)
-        parts, held = self._learn(log)
+        names = run_names(X)
+        parts, held = self._learn(log, names)
         if self.trim:
             log = settle(trim_highest(log, self._score(parts, log.starts), self.trim), self.window_size)
-            parts, held = self._learn(log)
+            parts, held = self._learn(log, names)
         self._keep_quiet(log, index, parts, held)
         if self.contamination == "auto":
             return self.set_threshold(self.threshold)
@@ -375,7 +380,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self, "offset_")
         log = check_scoring(self, X)
-        return self._score(self._row_scorer().parts(log), log.starts)
+        return self._score(self._row_scorer().parts(log, run_names(X)), log.starts)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is: scikit-learn's sign, low is abnormal.
@@ -450,24 +455,26 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 f"{type(self.estimators_[0]).__name__} scores rows as a whole. Use a forecaster, an autoencoder or PCA."
             )
         log, scorer = check_scoring(self, X), self._row_scorer()
-        parts = scorer.smooth(scorer.parts(log), log.starts, self.quiet_parts_)
+        parts = scorer.smooth(scorer.parts(log, run_names(X)), log.starts, self.quiet_parts_)
         names = getattr(self, "feature_names_in_", None)
         columns = [f"x{k}" for k in range(parts.shape[1])] if names is None else names
         shares = pd.DataFrame(share_out(parts), index=row_labels(X), columns=columns)
         return shares if events is None else share_of_events(shares, events)
 
-    def _learn(self, log: Rows) -> tuple[np.ndarray, np.ndarray]:
+    def _learn(self, log: Rows, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Fit all on the quiet rows of a log; return what each sensor adds to the score of each row, and held rows."""
         held = hold_out_last(log, self.validation_fraction)
         self._fit_view(log)
         self.estimators_ = self._models(self._make_members()).fit(*split_rows(log, held), self.n_jobs)
         models = self._models(self.estimators_)
         errors = models.errors(log, self.n_jobs)
-        self.scorer_ = None
+        self.scorer_, self.run_scales_ = None, {}
         if models.gives_errors:
+            self.run_scales_ = learn_run_scales(errors, log, names)
+            errors = scale_runs(errors, log, names, self.run_scales_)
             scorer = ErrorScorer(norm=self.norm, cap=self.cap, shrinkage=self.shrinkage)
             self.scorer_ = scorer.fit(errors, log.weight)
-            self.cold_ = learn_cold_starts(models, log, self.scorer_, self.n_jobs)
+            self.cold_ = learn_cold_starts(models, log, names, self.scorer_, self.run_scales_, self.n_jobs)
         parts = self._row_scorer().parts_of(errors, log.starts)
         self.quiet_parts_ = parts[log.weight > 0].mean(axis=0)
         return parts, held
@@ -498,8 +505,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _row_scorer(self) -> RowScorer:
         cold = None if self.scorer_ is None else self.cold_
+        run_scales = getattr(self, "run_scales_", {})  # archives of before know none
         models = self._models(self.estimators_)
-        return RowScorer(models, self.scorer_, cold, self.smoothing, self.average, self.n_jobs)
+        return RowScorer(models, self.scorer_, cold, run_scales, self.smoothing, self.average, self.n_jobs)
 
     def _score(self, parts: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Return the score of each row, (n_rows,), from what each sensor adds to it."""

@@ -10,6 +10,7 @@ from ..logs.rows import Rows
 from .error_scorer import ErrorScorer, smooth
 from .quiet_rows import change_rows
 from .row_models import RowModels
+from .run_scales import scale_runs
 
 
 class RowScorer(NamedTuple):
@@ -18,16 +19,21 @@ class RowScorer(NamedTuple):
     models: RowModels
     scorer: ErrorScorer | None  # None where the models give scores of their own
     cold: np.ndarray | None  # (n_first, n_sensors) how many times larger errors are on the first rows of a stretch
+    run_scales: dict[str, list[float]]  # (n_sensors,) by run, how many times larger errors are on it
     smoothing: float
     average: str
     n_jobs: int | None
 
-    def parts(self, log: Rows) -> np.ndarray:
-        """Return what each sensor adds to the score of each row, (n_rows, n_sensors), before it is smoothed."""
-        return self.parts_of(self.models.errors(log, self.n_jobs), log.starts)
+    def parts(self, log: Rows, names: list[str]) -> np.ndarray:
+        """Return what each sensor adds to the score of each row, (n_rows, n_sensors), before it is smoothed.
+
+        `names` are those of the runs, in their order.
+        """
+        errors = scale_runs(self.models.errors(log, self.n_jobs), log, names, self.run_scales)
+        return self.parts_of(errors, log.starts)
 
     def parts_of(self, errors: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Return what the errors (n_rows, n_sensors) of the models add to the score of each row."""
+        """Return what errors (n_rows, n_sensors), in units of their run, add to the score of each row."""
         if self.scorer is None or self.cold is None:
             return errors
         step = steps_in_stretch(starts, len(errors))
@@ -48,7 +54,14 @@ class RowScorer(NamedTuple):
         )
 
 
-def learn_cold_starts(models: RowModels, log: Rows, scorer: ErrorScorer, n_jobs: int | None) -> np.ndarray:
+def learn_cold_starts(
+    models: RowModels,
+    log: Rows,
+    names: list[str],
+    scorer: ErrorScorer,
+    run_scales: dict[str, list[float]],
+    n_jobs: int | None,
+) -> np.ndarray:
     """Return how many times larger errors are on the first rows of a stretch, (n_first, n_sensors).
 
     Models know little there, in every run and after every gap. They are started anew all over the quiet rows; where
@@ -56,6 +69,7 @@ def learn_cold_starts(models: RowModels, log: Rows, scorer: ErrorScorer, n_jobs:
     """
     starts = _cut_into_windows(log, models.window_size)
     errors = models.errors(log._replace(starts=starts, runs=np.arange(len(starts))), n_jobs)
+    errors = scale_runs(errors, log, names, run_scales)
     step, quiet = steps_in_stretch(starts, len(errors)), log.weight > 0
     squares = np.clip(errors / scorer.scale_, -scorer.cap, scorer.cap) ** 2
     larger = np.ones((models.window_size - (not models.looks_ahead), errors.shape[1]))

@@ -84,6 +84,15 @@ def read_index(X: Any) -> RowIndex:
     return RowIndex(runs, times, is_datetime)
 
 
+def run_names(X: Any) -> list[str]:
+    """Return how each run of a log is called, in the order of the runs; without levels that name it, nothing."""
+    index = getattr(X, "index", None)
+    if not isinstance(index, pd.MultiIndex):
+        return [""]
+    first = np.flatnonzero(np.diff(_number_runs(index), prepend=-1))
+    return [" / ".join(map(str, key[:-1])) for key in index[first]]
+
+
 def _number_runs(index: pd.Index) -> npt.NDArray[np.int32]:
     """Number the runs in the order they come; the rows of a run must stand together."""
     if index.nlevels == 1 or not len(index):
