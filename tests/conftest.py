@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 NUMBER_MAKERS = ("torch", "scikit-learn", "imbalanced-learn", "pandas", "numpy", "scipy")
 
@@ -31,3 +32,10 @@ def one_torch_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_openmp_thread():
+    """Spare small trees and sums the waiting of threads for each other, which is long on busy machines."""
+    with threadpool_limits(1):
+        yield

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
-from threadpoolctl import threadpool_limits
 
 from eventlstm import load, save
 from eventlstm.archive.boosted_trees import MAX_TREES, flatten_trees, restore_trees
@@ -14,11 +13,7 @@ from eventlstm.archive.boosted_trees import MAX_TREES, flatten_trees, restore_tr
 SIDES = ("left", "right")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_openmp_thread():
-    """Spare small trees the waiting of threads for each other, which is long on busy machines."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
+pytestmark = pytest.mark.usefixtures("one_openmp_thread")
 
 
 def make_rows(n_classes=2):

@@ -19,7 +19,6 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
-from threadpoolctl import threadpool_limits
 
 import eventlstm as el
 from eventlstm import AnomalyDetector, LSTMAutoencoder, LSTMForecaster
@@ -50,17 +49,10 @@ EXPECTED_FAILURES = {
     "check_methods_subset_invariance": "a row is judged by the rows before it, which a subset lacks",
 }
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = pytest.mark.usefixtures("one_torch_thread", "one_openmp_thread")
 few_rows_are_meant = pytest.mark.filterwarnings(
     "ignore:.*(unbroken rows of history|the threshold is a guess):UserWarning"
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread_for_sums():
-    """Spare small sums the waiting of threads for each other, which is long on busy machines."""
-    with threadpool_limits(1):
-        yield
 
 
 @parametrize_with_checks([ROW_BY_ROW])

@@ -18,7 +18,6 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
-from threadpoolctl import threadpool_limits
 
 from eventlstm import EventClassifier, LogWindows, LSTMClassifier, horizon_labels
 
@@ -275,13 +274,6 @@ def test_what_it_learnt_of_the_log_is_told():
     assert model.classes_.tolist() == [0, 1]
 
 
-@pytest.fixture
-def one_core():
-    """Spare trees the waiting of threads for each other, which is long on busy machines."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
-
-
 def test_a_network_inside_a_pipeline_is_told_its_channels():
     network = LSTMClassifier(hidden_size=2, max_epochs=1)
     model = tiny("windows", make_pipeline(StandardScaler(), network), inputs="level", n_estimators=1).fit(X, y)
@@ -299,7 +291,7 @@ SKLEARN_CLASSIFIERS = {
 }
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("one_openmp_thread")
 @pytest.mark.parametrize("name", SKLEARN_CLASSIFIERS)
 @pytest.mark.parametrize(("inputs", "stride"), [(None, 1), ("level", 3), ("both", 5)])
 def test_any_classifier_can_judge_the_windows(name, inputs, stride):
@@ -428,7 +420,7 @@ def test_early_stopping_watches_the_runs_held_out(mode):
     assert all("valid_loss" in record for member in model.estimators_ for record in member.history_)
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("one_openmp_thread")
 @pytest.mark.parametrize(("validation_fraction", "scores"), [(0.2, "validation"), (None, "training")])
 def test_boosting_is_given_its_validation_set_where_it_wants_one(validation_fraction, scores):
     boosting = HistGradientBoostingClassifier(
@@ -482,7 +474,7 @@ def test_members_see_the_codes_as_they_are(inputs):
     np.testing.assert_array_equal(np.delete(member.train_, member.categorical_channels, axis=1), without.train_)
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("one_openmp_thread")
 def test_a_classifier_that_cannot_be_told_gets_codes_as_they_are_or_not_at_all():
     forest = RandomForestClassifier(5, random_state=0)
     plain = tiny("windows", forest, inputs=None, categorical_channels=["valve"]).fit(coded_log(), y)

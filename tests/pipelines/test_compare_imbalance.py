@@ -1,28 +1,17 @@
 """pipelines/compare_imbalance.py, run on a made log, and the figures in its table."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 import eventlstm as el
 
-PIPELINES = Path(__file__).parents[2] / "pipelines"
+from .loading import load_script
 
 
 @pytest.fixture(scope="module")
 def script():
-    sys.path.insert(0, str(PIPELINES))  # a script finds its neighbours, as Python sees to when it runs one
-    try:
-        spec = importlib.util.spec_from_file_location("compare_imbalance", PIPELINES / "compare_imbalance.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(PIPELINES))
-    return module
+    return load_script("compare_imbalance")
 
 
 def read_rows(markdown):

@@ -1,8 +1,5 @@
 """pipelines/detect_anomalies.py and what it measures with: baselines scored alike, and alarms beside chance."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,16 +14,12 @@ from eventlstm.metrics.alarm_summary import draw_alarms, report_alarms, report_r
 from eventlstm.metrics.intervals import paired_difference
 from eventlstm.metrics.matching import read_match
 
-PIPELINES = Path(__file__).parents[2] / "pipelines"
-DATA = PIPELINES.parents[1] / "shared" / "data"
+from .loading import DATA, load_script
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("detect_anomalies", PIPELINES / "detect_anomalies.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("detect_anomalies")
 
 
 def by_hour(values, runs=None):

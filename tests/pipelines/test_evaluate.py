@@ -1,26 +1,15 @@
 """pipelines/evaluate.py measures on rows held out, by the thresholds of other folds, and writes its figures."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
-PIPELINES = Path(__file__).parents[2] / "pipelines"
+from .loading import load_script
 
 
 @pytest.fixture(scope="module")
 def evaluate():
-    sys.path.insert(0, str(PIPELINES))  # a script finds its neighbours, as Python sees to when it runs one
-    try:
-        spec = importlib.util.spec_from_file_location("evaluate", PIPELINES / "evaluate.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(PIPELINES))
-    return module
+    return load_script("evaluate")
 
 
 @pytest.mark.slow

@@ -1,20 +1,10 @@
 """The scripts of pipelines/, run on made logs as a newcomer without data would."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
-PIPELINES = Path(__file__).parents[2] / "pipelines"
-
-
-def load_script(name):
-    spec = importlib.util.spec_from_file_location(name, PIPELINES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from .loading import DATA, load_script
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +53,15 @@ def test_the_raw_file_of_nasa_and_the_table_say_the_same(rare_failures, tmp_path
     pd.testing.assert_series_equal(y, y_again)
 
 
-DATA = PIPELINES.parents[1] / "shared" / "data" / "cmapss_fd001.parquet"
+ENGINES = DATA / "cmapss_fd001.parquet"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DATA.exists(), reason="the engines' data are not part of the repository")
+@pytest.mark.skipif(not ENGINES.exists(), reason="the engines' data are not part of the repository")
 def test_the_defaults_reach_their_average_precision_on_the_engines(rare_failures):
     import eventlstm as el
 
-    parts = rare_failures.split_engines(*rare_failures.read_engines(DATA))
+    parts = rare_failures.split_engines(*rare_failures.read_engines(ENGINES))
     results = rare_failures.score_engines(el.EventClassifier(random_state=0), *parts)
     assert results["average precision"] > 0.97
     assert results["warned of 15"] >= 14

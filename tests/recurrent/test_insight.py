@@ -14,12 +14,6 @@ ATTENTION = ["additive", "luong", "multihead"]
 N_STEPS, AT = 8, 3
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
-
-
 def told_at_one_step(n_windows, seed=0):
     """Return windows whose class is the sign of the first channel at the one step that the second marks."""
     rng = np.random.default_rng(seed)
