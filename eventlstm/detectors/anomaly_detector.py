@@ -376,7 +376,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_rows,)
-            Scores, never NaN; about 1 on quiet rows, unless the estimator scores by itself.
+            Scores, never NaN; about 1 on quiet rows, unless the estimator scores by itself. An array also where `X` is
+            a frame, as scikit-learn's methods that score give and its scorers and searches expect:
+            ``pd.Series(score, X.index)`` has the index that alarms are counted by.
         """
         check_is_fitted(self, "offset_")
         log = check_scoring(self, X)

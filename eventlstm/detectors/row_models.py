@@ -242,7 +242,7 @@ class Projections(WindowModels):
         return self._by_block(missed, member, self._cut(inputs, log)) + self.view.clipped_off(inputs, levels)
 
 
-class Scores(WindowModels):
+class OutlierScores(WindowModels):
     """Outlier detectors that only score windows; high is abnormal."""
 
     gives_errors = False
@@ -265,7 +265,7 @@ def choose_kind(estimator: Any) -> type[RowModels]:
         return Projections
     scores = hasattr(estimator, "score_samples") or hasattr(estimator, "decision_function")
     if scores and not (has_tags(estimator) and is_classifier(estimator)):
-        return Scores
+        return OutlierScores
     raise ValueError(
         f"{type(estimator).__name__} neither forecasts nor reconstructs nor scores. Pass LSTMForecaster, "
         "LSTMAutoencoder, a regressor, a transformer with inverse_transform, or an outlier detector with score_samples "

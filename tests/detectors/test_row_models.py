@@ -19,7 +19,7 @@ from eventlstm.detectors.row_models import (
     Projections,
     Reconstructions,
     RowModels,
-    Scores,
+    OutlierScores,
     StepForecasts,
     View,
     WindowForecasts,
@@ -86,11 +86,11 @@ SMALL = {"hidden_size": 3, "max_epochs": 2, "batch_size": 16, "random_state": 0,
         (make_pipeline(StandardScaler(), Ridge()), WindowForecasts),
         (PCA(), Projections),
         (make_pipeline(StandardScaler(), PCA()), Projections),
-        (IsolationForest(), Scores),
-        (LocalOutlierFactor(novelty=True), Scores),
-        (OneClassSVM(), Scores),
-        (GaussianMixture(), Scores),
-        (make_pipeline(StandardScaler(), IsolationForest()), Scores),
+        (IsolationForest(), OutlierScores),
+        (LocalOutlierFactor(novelty=True), OutlierScores),
+        (OneClassSVM(), OutlierScores),
+        (GaussianMixture(), OutlierScores),
+        (make_pipeline(StandardScaler(), IsolationForest()), OutlierScores),
     ],
     ids=str,
 )
@@ -237,7 +237,7 @@ def test_networks_stop_by_the_rows_held_out(kind, member):
 
 
 def test_a_network_inside_a_pipeline_is_told_its_channels():
-    models = fit_models(Scores, [make_pipeline(StandardScaler(), LSTMAutoencoder(latent_size=2, **SMALL))])
+    models = fit_models(OutlierScores, [make_pipeline(StandardScaler(), LSTMAutoencoder(latent_size=2, **SMALL))])
     assert models.members[0][-1].n_channels_ == 2
     assert models.errors(LOG, 1).shape == (90, 1)
 
