@@ -16,10 +16,10 @@ from sklearn.svm import OneClassSVM
 from eventlstm import AnomalyDetector, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
 from eventlstm.detectors.quiet_rows import split_rows
 from eventlstm.detectors.row_models import (
+    OutlierScores,
     Projections,
     Reconstructions,
     RowModels,
-    OutlierScores,
     StepForecasts,
     View,
     WindowForecasts,
