@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# Type checkers take it for true. To import it from typing would take longer than all else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import datasets, losses, metrics, networks, plots, thresholds
     from .alarms import AlarmPolicy, choose_threshold
     from .archive import load, save

@@ -35,6 +35,7 @@ from sklearn.metrics import average_precision_score
 from torch import nn
 
 import eventlstm as el
+from eventlstm.logs.whole_files import open_whole
 from eventlstm.training.crew import side_by_side
 from eventlstm.training.devices import computes_in_bfloat16
 from eventlstm.training.threads import one_thread
@@ -101,7 +102,8 @@ def main(arguments=None, sizes=None):
             print(f"measured: {name}", file=sys.stderr)
     print(page := as_markdown(rows))
     if options.output is not None:
-        options.output.write_text(page, encoding="utf-8")
+        with open_whole(options.output) as file:
+            file.write(page.encode())
     return 0
 
 

@@ -43,6 +43,7 @@ from threadpoolctl import threadpool_limits
 import eventlstm as el
 from eventlstm.evaluation.baselines import baselines
 from eventlstm.evaluation.held_out import cross_fitted_thresholds
+from eventlstm.logs.whole_files import open_whole
 
 SHORT, LONG = BASELINE_WINDOWS
 N_DRAWS = 200
@@ -147,7 +148,8 @@ def main(arguments=None):
         return 2
     print(text)
     if options.output:
-        options.output.write_text(text + "\n", encoding="utf-8")
+        with open_whole(options.output) as file:
+            file.write(f"{text}\n".encode())
     return 0
 
 
@@ -261,9 +263,8 @@ def digest(y):
 
 def save(path, result):
     """Write results whole or not at all."""
-    part = path.with_suffix(".part.npz")
-    np.savez_compressed(part, **result)
-    part.replace(path)
+    with open_whole(path) as file:
+        np.savez_compressed(file, **result)
 
 
 def load(path, task):

@@ -52,6 +52,7 @@ import eventlstm as el
 from eventlstm.alarms.alarm_policy import MERGE_ROWS
 from eventlstm.evaluation.baselines import unlabelled_baselines
 from eventlstm.evaluation.held_out import cross_fitted_scores
+from eventlstm.logs.whole_files import open_whole
 from eventlstm.metrics import false_alarm_rate, vus_pr_score
 from eventlstm.metrics.alarm_summary import report_alarms, report_random_alarms
 from eventlstm.metrics.intervals import paired_difference
@@ -103,7 +104,8 @@ def main(arguments=None):
         return 2
     print(text)
     if options.output:
-        options.output.write_text(text + "\n", encoding="utf-8")
+        with open_whole(options.output) as file:
+            file.write(f"{text}\n".encode())
     return 0
 
 

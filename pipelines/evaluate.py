@@ -37,6 +37,7 @@ import eventlstm as el
 from eventlstm import metrics, plots
 from eventlstm.evaluation.baselines import baselines
 from eventlstm.evaluation.held_out import held_out_scores
+from eventlstm.logs.whole_files import open_whole
 from eventlstm.metrics.matching import read_match
 
 N_FOLDS = 4
@@ -184,7 +185,8 @@ def draw(task, scores, alarms, options):
         _, ax = plt.subplots(figsize=size, layout="constrained")
         for display in displays:
             display(ax=ax)
-        ax.figure.savefig(options.plots / f"{name}.png", dpi=120)
+        with open_whole(options.plots / f"{name}.png") as file:
+            ax.figure.savefig(file, dpi=120)
         plt.close(ax.figure)
         print(f"written: {options.plots / name}.png", file=sys.stderr)
 

@@ -11,16 +11,15 @@ import json
 import os
 import reprlib
 import textwrap
-import uuid
 import zipfile
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
 from ..logs.shared import warn
+from ..logs.whole_files import open_whole
 from .document import ARRAYS, DTYPES, MAX_JSON_BYTES, MODEL, check_size, is_sklearn, read_document, write_document
 
 FORMAT = "eventlstm-model"
@@ -62,6 +61,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     ValueError
         If the estimator contains itself, is larger than `load` accepts, or caches in a folder (``memory``):
         joblib unpickles what it finds there.
+    OSError
+        If the file cannot be written.
 
     Examples
     --------
@@ -80,16 +81,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     True
     """
     content = _pack(estimator)
-    target = Path(path)
-    unfinished = target.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with open(unfinished, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with open_whole(path) as file:
+        file.write(content)
 
 
 def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:

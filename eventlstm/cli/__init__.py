@@ -1,5 +1,5 @@
 """The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect`` and ``report``."""
 
-from .parser import main
+from .entry import main
 
 __all__ = ["main"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,16 +34,15 @@ from .alarm_text import (
     score_and_flag,
     tabulate_alarms,
 )
-from .shared import (
-    check_output,
-    check_table_output,
-    enumerate_first,
-    find_event,
-    print_doubtful_sensors,
-    read_labels,
-    with_fill,
+from .outputs import (
+    ALARM_COLUMNS,
+    SCORE_COLUMNS,
+    check_outputs,
+    refuse_names_of_outputs,
+    write_files,
     write_table,
 )
+from .shared import enumerate_first, find_event, print_doubtful_sensors, read_labels, with_fill
 
 OURS = "detector"
 BASELINES = ("one-step difference", "ridge regression, 8 rows")
@@ -60,7 +60,10 @@ class Task(NamedTuple):
 
 def run_detect(options: argparse.Namespace) -> None:
     """Learn the quiet part of a log, list its alarms and measure them where events are known."""
-    _check_outputs(options)
+    tables = {"alarms": options.output, "scores": options.scores}
+    check_outputs(tables, [options.save], options.log, options.events, options.fit_on)
+    refuse_names_of_outputs(options.run or [], ALARM_COLUMNS)
+    refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
     log = read_log(
         options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
     )
@@ -79,19 +82,6 @@ def run_detect(options: argparse.Namespace) -> None:
     if task.y is not None:
         _measure(task, flags, options)
     _write(options, alarms, pd.DataFrame({"score": score, "alarm": flags}), model)
-
-
-def _check_outputs(options: argparse.Namespace) -> None:
-    inputs = [options.log, options.events, options.fit_on]
-    tables = {"alarms": options.output, "scores": options.scores}
-    for what, path in tables.items():
-        if path is not None:
-            check_table_output(path, what, *inputs)
-    if options.save is not None:
-        check_output(options.save, *inputs)
-    outputs = [path.resolve() for path in (*tables.values(), options.save) if path is not None]
-    if len(set(outputs)) < len(outputs):
-        raise ValueError("two outputs have the same name. Name a file for each of them.")
 
 
 def _find_event(y: pd.Series | None) -> Any:
@@ -230,12 +220,8 @@ def _measure_baselines(task: Task, labels: pd.Series, rest: np.ndarray, options:
 
 
 def _write(options: argparse.Namespace, alarms: pd.DataFrame, scores: pd.DataFrame, model: Pipeline) -> None:
-    if options.output is not None:
-        write_table(alarms, options.output, index=False)
-    if options.scores is not None:
-        write_table(scores, options.scores, index=True)
-    if options.save is not None:
-        save(model, options.save)
-    written = [str(path) for path in (options.output, options.scores, options.save) if path is not None]
-    if written:
-        print(f"Wrote {', '.join(written)}.")
+    write_files(
+        (options.output, partial(write_table, alarms, index=False, raw=options.raw)),
+        (options.scores, partial(write_table, scores, index=True, raw=options.raw)),
+        (options.save, partial(save, model)),
+    )

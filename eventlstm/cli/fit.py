@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from ..logs.log import Log
 from ..logs.splitters import RunKFold
 from ..recurrent.lstm_classifier import LSTMClassifier
 from .names import BLEND, NETWORKS
+from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_files, write_table
 from .shared import (
-    check_output,
     enumerate_first,
     find_event,
     print_doubtful_sensors,
@@ -37,36 +38,33 @@ from .shared import (
     with_fill,
 )
 
-REPORT = Path("report.html")  # of the demo
+KEPT = REPORT, LOG, MODEL = "report.html", "log.csv", "model.eventlstm"  # of the demo
 # The row of the networks inside the blend: they are fitted anyway, and scored once more without the trees.
 VARIANTS = {BLEND: {NETWORKS: {"eventblend__weights": [1, 1, 0]}}}
 
 
 def run_demo(options: argparse.Namespace) -> None:
     """Make a log, train and compare."""
-    if options.keep is not None:
-        options.keep.mkdir(parents=True, exist_ok=True)
+    folder = Path() if options.keep is None else options.keep
+    folder.mkdir(parents=True, exist_ok=True)
+    check_outputs({}, [folder / name for name in (KEPT if options.keep else [REPORT])])
     log = make_sensor_log(random_state=options.seed)
     print("A made log of pumps; label: the hours before a failure. Real data: see `eventlstm fit --help`.")
     options.no_baselines = False
     scores: dict[str, np.ndarray] = {}
     table, model = _fit_and_measure(log, options, scores)
     print(verdict(table, table.index[0]))
-    _write_report(log, scores, table.index[0], threshold_of(model), options)
+    _write_report(log, scores, table.index[0], threshold_of(model), folder / REPORT)
     if options.keep is not None:
-        log.X.assign(failure=log.y).reset_index().to_csv(options.keep / "log.csv", index=False)
-        save(model, options.keep / "model.eventlstm")
-        print(f"Wrote {options.keep / 'log.csv'} and {options.keep / 'model.eventlstm'}.")
+        made = log.X.assign(failure=log.y).reset_index()
+        write_files((folder / LOG, partial(write_table, made, index=False)), (folder / MODEL, partial(save, model)))
 
 
-def _write_report(
-    log: Log, scores: dict[str, np.ndarray], ours: str, threshold: float | None, options: argparse.Namespace
-) -> None:
+def _write_report(log: Log, scores: dict[str, np.ndarray], ours: str, threshold: float | None, path: Path) -> None:
     """Write the page of the scores of held-out runs, where there is what draws it."""
     if find_spec("plotly") is None:
         print('For a page of scores, events and alarms: pip install -c constraints.txt -e ".[report]"')
         return
-    path = REPORT if options.keep is None else options.keep / REPORT
     others = {name: values for name, values in scores.items() if name != ours}
     title = "Pumps made by eventlstm demo, each scored by models of other pumps"
     report(None, *log, path, y_score=scores[ours], threshold=threshold, baselines=others, title=title)
@@ -77,7 +75,12 @@ def run_fit(options: argparse.Namespace) -> None:
     """Train on a file and save the model."""
     if (options.label is None) == (options.events is None):
         raise ValueError("training needs labels: pass either --label COLUMN or --events FILE.")
-    check_output(options.output, options.log, options.events)
+    if options.threshold is not None and not 0 < options.threshold < 1:
+        raise ValueError(
+            f"--threshold {options.threshold:g} is no probability to alarm at. Pass a number above 0 and below 1."
+        )
+    check_outputs({}, [options.output], options.log, options.events)
+    refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
     log = read_log(
         options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
     )

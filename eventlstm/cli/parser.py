@@ -7,14 +7,14 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .entry import main
 from .names import BLEND, NETWORKS
 
-BAD_INPUT = 2
-INTERRUPTED = 130
+__all__ = ["main", "make_parser", "run_command"]
+
 EXAMPLES = """\
 A log is a CSV or Parquet file with a row per time step: a column of times, a column per sensor, and perhaps one that
 names the machine. `eventlstm COMMAND --help` tells the options of a command.
@@ -36,21 +36,8 @@ set the threshold. Labels are not learnt: rows of events are left out, and the a
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        What stands after the program's name; those of the process by default.
-
-    Returns
-    -------
-    int
-        0, or 2 after bad input, which is told in one line.
-    """
-    options = make_parser().parse_args(arguments)
-
+def run_command(options: argparse.Namespace) -> None:
+    """Run the command that was chosen, and print each warning in one line."""
     shown: set[str] = set()
 
     def show_warning(message: Any, *_: Any) -> None:
@@ -59,18 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"eventlstm {options.command}: warning: {text}", file=sys.stderr)
         shown.add(text)
 
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = show_warning  # type: ignore[assignment]
-            find_command(options.run_command)(options)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        message = " ".join(str(error).split())
-        print(f"eventlstm {options.command}: {message}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print(f"eventlstm {options.command}: interrupted, nothing was written.", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning  # type: ignore[assignment]
+        find_command(options.run_command)(options)
 
 
 def find_command(address: str) -> Callable[[argparse.Namespace], None]:
@@ -88,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"eventlstm {metadata.version('eventlstm')}")
+    parser.add_argument("--version", action=ShowVersion, help="show the version of eventlstm and exit")
     commands = parser.add_subparsers(dest="command", required=True, title="commands", metavar="COMMAND")
     _add_demo(commands.add_parser("demo", help="train on a log made on the spot, and compare with baselines"))
     _add_fit(commands.add_parser("fit", help="with labels: train, measure on held-out runs, save the model"))
@@ -102,6 +80,20 @@ def make_parser() -> argparse.ArgumentParser:
         )
     )
     return parser
+
+
+class ShowVersion(argparse.Action):
+    """Prints the version; what knows it is read only then."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, dest, **{**settings, "nargs": 0})
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print it and exit."""
+        from importlib import metadata
+
+        print(f"{parser.prog} {metadata.version('eventlstm')}")
+        parser.exit()
 
 
 def _add_demo(demo: argparse.ArgumentParser) -> None:
@@ -126,6 +118,7 @@ def _add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
     _add_log_options(score)
     score.add_argument("--device", help="torch device to score on (default: the one in fit)")
+    _add_raw(score)
     score.set_defaults(run_command="score.run_score")
 
 
@@ -140,6 +133,7 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     results.add_argument("-o", "--output", metavar="ALARMS", type=Path, help="CSV file, a row per alarm")
     results.add_argument("--scores", metavar="SCORES", type=Path, help="CSV file, a score and an alarm per row")
     results.add_argument("--save", metavar="MODEL", type=Path, help="the model, for `eventlstm score`")
+    _add_raw(detect)
     detect.add_argument(
         "--max-false-alarms-per-day",
         metavar="N",
@@ -208,6 +202,15 @@ def _add_horizon(parser: argparse.ArgumentParser) -> None:
 
 def _add_no_baselines(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
+
+
+def _add_raw(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="leave names in CSV files that begin with = + - @ as they are; else they get an apostrophe before them, "
+        "or spreadsheets would run them as formulas",
+    )
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:

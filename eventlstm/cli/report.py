@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ from ..alarms.model_scores import last_step
 from ..archive.files import load
 from ..evaluation.html_report import report
 from ..logs.log import Log
+from .outputs import check_outputs
 from .score import read_log_like
-from .shared import check_output, read_horizon, read_labels
+from .shared import read_horizon, read_labels
 
 
 def run_report(options: argparse.Namespace) -> None:
     """Write the report of a saved model on a file."""
-    check_output(options.output, options.log, options.events, options.model, options.train)
+    check_outputs({}, [options.output], options.log, options.events, options.model, options.train)
+    if options.threshold is not None and not math.isfinite(options.threshold):
+        raise ValueError(f"--threshold {options.threshold:g} is no score to alarm at. Pass a finite number.")
     model = load(options.model, device=options.device)
     log = _read(model, options, options.log)
     train = None if options.train is None else _read(model, options, options.train)

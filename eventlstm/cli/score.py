@@ -18,7 +18,8 @@ from ..logs.log import Log
 from ..metrics.row_scores import detection_report
 from .alarm_text import format_measured, measure, score_and_flag
 from .names import BLEND, NETWORKS
-from .shared import check_table_output, print_doubtful_sensors, read_labels, write_table
+from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
+from .shared import print_doubtful_sensors, read_labels
 
 # The probability above which a classifier without a threshold takes a row for one of an event.
 HALF = 0.5
@@ -26,12 +27,14 @@ HALF = 0.5
 
 def run_score(options: argparse.Namespace) -> None:
     """Score a file with a saved model."""
-    check_table_output(options.output, "scores", options.log, options.events, options.model)
+    check_outputs({"scores": options.output}, [], options.log, options.events, options.model)
     model = load(options.model, device=options.device)
+    names = _index_names(model)
+    refuse_names_of_outputs([*(options.run or names[:-1]), options.time or names[-1]], SCORE_COLUMNS)
     log = read_log_like(model, options)
     print_doubtful_sensors(log.X)
     scores, threshold = _score(model, log.X)
-    write_table(scores, options.output, index=True)
+    write_table(scores, options.output, index=True, raw=options.raw)
     n_alarms = int(scores["alarm"].sum())
     print(f"Wrote {len(scores)} scores to {options.output}; {n_alarms} rows under alarm, at {threshold:.4f}.")
     if log.y is not None:

@@ -1,8 +1,7 @@
-"""What the commands share: labels and lengths of time as they are typed, files to write, and saved models."""
+"""What the commands share: labels and lengths of time as they are typed, and models that fill gaps."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,34 +11,6 @@ from ..logs.forward_fill import ForwardFill, describe_doubtful_sensors
 from ..logs.horizons import horizon_labels
 
 MAX_NAMES_SHOWN = 5
-OTHER_THAN_CSV = (".parquet", ".pq", ".gz")
-
-
-def check_output(path: Path, *inputs: Path | None) -> None:
-    """Refuse an output that cannot be written, or that would replace an input, before any work is done."""
-    if path.exists() and any(given is not None and given.exists() and path.samefile(given) for given in inputs):
-        raise ValueError(f"the output {str(path)!r} is also an input, and would be replaced. Name another file.")
-    if not path.parent.is_dir():
-        raise ValueError(f"the folder {str(path.parent)!r} of the output does not exist. Make it first.")
-    if path.is_dir():
-        raise ValueError(f"the output {str(path)!r} is a folder. Pass the name of a file.")
-
-
-def check_table_output(path: Path, what: str, *inputs: Path | None) -> None:
-    """Refuse a table under another name than CSV, too."""
-    check_output(path, *inputs)
-    if path.suffix in OTHER_THAN_CSV:
-        raise ValueError(f"the {what} are written as CSV. Name the output {path.with_suffix('.csv').name}.")
-
-
-def write_table(table: pd.DataFrame, path: Path, *, index: bool) -> None:
-    """Write a CSV beside `path` and move it into place, so that nothing is left half-written."""
-    part = path.with_name(path.name + ".part")
-    try:
-        table.to_csv(part, index=index)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def find_event(y: pd.Series) -> Any:

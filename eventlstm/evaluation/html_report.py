@@ -15,10 +15,11 @@ from sklearn.utils import indexable
 
 from ..alarms.model_scores import policy_of, score_rows, threshold_of, window_size_of
 from ..logs.shared import FloatArray
+from ..logs.whole_files import check_outputs, open_whole
 from .baselines import score_baselines
 from .card import describe_log
 from .measures import measure_models
-from .page import make_page, write_whole
+from .page import make_page
 from .page_data import make_data
 from .scored_log import ScoredLog
 from .sensors import describe_events
@@ -113,7 +114,9 @@ def report(
     ImportError
         If plotly is not installed.
     ValueError
-        If labels are not 0 and 1, scores of other rows, or an option is out of range.
+        If labels are not 0 and 1, scores of other rows, an option is out of range, or `path` cannot be a file.
+    OSError
+        If the page cannot be written, which is found out before any work.
 
     See Also
     --------
@@ -169,7 +172,9 @@ def report(
         **describe_events(model, log),
     }
     numbers["verdict"] = verdict_sentence(numbers)
-    write_whole(make_page(make_texts(numbers, log, title), *make_data(numbers, log)), path)
+    page = make_page(make_texts(numbers, log, title), *make_data(numbers, log)).encode()
+    with open_whole(path) as file:
+        file.write(page)
     return numbers
 
 
@@ -177,10 +182,7 @@ def _check_writable(path: Path) -> None:
     """Find out before any work is done whether a page can be made and written."""
     if find_spec("plotly") is None:
         raise ImportError(NO_PLOTLY)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(
-            f"The page cannot be written to {str(path)!r}. Pass the name of a file in a folder that exists."
-        )
+    check_outputs([path])
 
 
 def _check_log(X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series]:

@@ -8,7 +8,6 @@ import json
 import math
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,16 +64,6 @@ def read_page(page: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
             packed = content.split("</script>")[0]
             arrays[name] = np.frombuffer(gzip.decompress(base64.b64decode(packed)), dtype=of_type)
     return json.loads(data), arrays
-
-
-def write_whole(page: str, path: Path) -> None:
-    """Write a page beside its place and move it there, so that nothing is left half-written."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(name: str) -> str:

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..logs.whole_files import check_outputs, open_whole
+
 HEAD = b"eventlstm checkpoint 1\n"
 N_DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -51,12 +53,8 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
         content = buffer.getvalue()
-        new = self.path.with_name(self.path.name + ".new")
-        with new.open("wb") as file:
+        with open_whole(self.path) as file:
             file.write(HEAD + hashlib.sha256(content).digest() + content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, self.path)
 
     def load(self) -> dict[str, Any] | None:
         """Return the last state, or None where there is no file.
@@ -65,9 +63,12 @@ class Checkpoint:
         ------
         ValueError
             If the file is damaged, no checkpoint, or that of another training, or if there can be none.
+        OSError
+            If it could not be written.
         """
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise ValueError(f"{self.path} cannot be a file. Make its folder, or name another path as checkpoint.")
+        check_outputs([self.path])
         if not self.path.exists():
             return None
         head, digest, content = self._read()
@@ -85,8 +86,8 @@ class Checkpoint:
         return state
 
     def remove(self) -> None:
-        """Delete the file."""
-        self.path.unlink(missing_ok=True)
+        """Delete the file, not a link to it."""
+        Path(os.path.realpath(self.path)).unlink(missing_ok=True)
 
     def _read(self) -> tuple[bytes, bytes, bytes]:
         with self.path.open("rb") as file:

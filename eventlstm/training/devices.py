@@ -18,6 +18,7 @@ PRECISIONS = {
 }
 # Instructions that multiply in bfloat16, by torch's names: Intel and AMD, then ARM. Elsewhere it is emulated, slowly.
 BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+MAX_REASON_LENGTH = 160  # of torch's in a message of one line
 _moving = threading.Lock()
 
 
@@ -25,12 +26,11 @@ def resolve_device(device: Any) -> torch.device:
     """Return the device of a name; "auto" is the first of cuda, mps and xpu that is there, else the cpu."""
     if device != "auto":
         try:
-            found = torch.empty(0, device=device).device
-            if found.type == "meta":
-                raise RuntimeError("it holds shapes without numbers")
-            return found
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+            number = torch.zeros(1, device=device)
+            number.cpu()  # meta, for one, has shapes but no numbers
+            return number.device
+        except (RuntimeError, AssertionError, ImportError) as error:
+            reason = str(error).splitlines()[0].split(". ")[0][:MAX_REASON_LENGTH]
             raise ValueError(f"device={device!r} cannot be used here ({reason}). Pass 'auto' or 'cpu'.") from None
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator if accelerator is not None else torch.device("cpu")

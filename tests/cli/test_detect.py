@@ -1,6 +1,10 @@
 """``eventlstm detect`` on small files: what is learnt, what is found, written, measured and refused."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +13,7 @@ import pytest
 import eventlstm as el
 from eventlstm.cli.parser import main
 
+ROOT = Path(__file__).parents[2]
 QUICK = ["--max-epochs", "2", "--members", "1", "--window-size", "16", "--no-baselines"]
 FAULT = slice(1000, 1020)  # rows of pump B
 HALF = "2024-01-05T03:00"  # row 594 of each pump
@@ -249,6 +254,33 @@ def test_two_ways_to_name_the_quiet_rows_are_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["detect", "log.csv", "--time", "time", "--fit-share", "0.5", "--normal-until", "2024-01-01"])
     assert "not allowed with argument --fit-share" in capsys.readouterr().err
+
+
+def test_nobody_who_reads_ends_the_printing_and_not_the_writing(files, tmp_path):
+    command = [sys.executable, "-W", "ignore", "-m", "eventlstm.cli"]
+    writing = detect(files / "log.csv", "--normal-until", HALF, "-o", tmp_path / "alarms.csv")
+    through = ["score", files / "model", files / "log.csv", "-o", "/dev/stdout"]
+    for arguments in (writing, through):
+        reader, writer = os.pipe()
+        os.close(reader)
+        run = subprocess.run(
+            [*command, *map(str, arguments)], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+        os.close(writer)
+        assert (run.returncode, run.stderr) == (141, b"")
+    assert (tmp_path / "alarms.csv").read_bytes() == (files / "alarms.csv").read_bytes()
+
+
+def test_names_that_begin_formulas_are_told_as_text_unless_raw(files, tmp_path):
+    log = pumps_log()
+    log.assign(pump=log["pump"].map({"A": "=A1", "B": "@B"})).to_csv(tmp_path / "log.csv", index=False)
+    for raw in ([], ["--raw"]):
+        paths = [tmp_path / "alarms.csv", tmp_path / "scores.csv"]
+        command = detect(tmp_path / "log.csv", "--normal-until", HALF, "-o", paths[0], "--scores", paths[1], *raw)
+        assert run(*command) == 0
+        pumps = [set(pd.read_csv(path)["pump"]) for path in paths]
+        assert "@B" in pumps[0] if raw else "'@B" in pumps[0]
+        assert pumps[1] == ({"=A1", "@B"} if raw else {"'=A1", "'@B"})
 
 
 def test_the_help_names_every_command(capsys):

@@ -1,0 +1,100 @@
+"""The files that commands write: probed before any work, written whole, and safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
+
+from ..logs import whole_files
+
+# Names of files that promise something else than the CSV that is written.
+OTHER_THAN_CSV = {
+    *(".parquet", ".pq", ".feather", ".arrow", ".orc", ".h5", ".xlsx", ".xls", ".ods", ".json", ".html", ".pkl"),
+    *(".gz", ".bz2", ".xz", ".zip", ".zst", ".tar", ".tgz", ".7z"),
+}
+# Columns of the tables that are written, beside those of the run and, in scores, of the time.
+SCORE_COLUMNS = ("score", "alarm")
+ALARM_COLUMNS = ("start", "end", "peak", "peak_score", "sensors")
+# What spreadsheets take for the beginning of a formula, in either width, and what they pass over before one.
+# https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def check_outputs(tables: Mapping[str, Path | None], others: Sequence[Path | None], *inputs: Path | None) -> None:
+    """Refuse outputs that cannot be written, or that would replace an input or each other, before any work is done.
+
+    `tables` names those that are CSV files by what they hold.
+    """
+    outputs = [path for path in (*tables.values(), *others) if path is not None]
+    whole_files.check_outputs(outputs, [path for path in inputs if path is not None])
+    for what, path in tables.items():
+        if path is not None and path.suffix.lower() in OTHER_THAN_CSV:
+            raise ValueError(f"the {what} are written as CSV. Name the output {_as_csv(path)}.")
+
+
+def _as_csv(path: Path) -> str:
+    while path.suffix.lower() in OTHER_THAN_CSV:
+        path = path.with_suffix("")
+    return path.name if path.suffix.lower() == ".csv" else f"{path.name}.csv"
+
+
+def refuse_names_of_outputs(names: Iterable[Any], columns: Sequence[str]) -> None:
+    """Refuse runs and times that are called as one of the columns that are written beside them."""
+    for name in names:
+        if name in columns:
+            raise ValueError(
+                f"the column {name!r}, named as run or time, is called as one of the tables that are written "
+                f"({', '.join(columns)}). Rename it in the log."
+            )
+
+
+def write_files(*writers: tuple[Path | None, Callable[[Path], None]]) -> None:
+    """Write files one after the other, those that are wanted, and say which were written, whatever ends it."""
+    written: list[str] = []
+    try:
+        for path, write in writers:
+            if path is None:
+                continue
+            try:
+                write(path)
+            except BrokenPipeError:
+                raise
+            except (OSError, ValueError, MemoryError) as error:
+                reason = getattr(error, "strerror", None) or error
+                kept = ", ".join(written) or "none"
+                raise OSError(f"{path} could not be written ({reason}). Written before it: {kept}.") from None
+            written.append(str(path))
+    finally:
+        if written:
+            print(f"Wrote {', '.join(written)}.")
+
+
+def write_table(table: pd.DataFrame, path: Path, *, index: bool, raw: bool = False) -> None:
+    """Write a CSV, whole or not at all, whose texts no spreadsheet takes for formulas unless they are wanted `raw`."""
+    with whole_files.open_whole(path) as file:
+        (table if raw else as_text(table)).to_csv(file, index=index)
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before texts and names that spreadsheets would take for formulas; numbers stay numbers."""
+    index = table.index
+    if isinstance(index, pd.MultiIndex):
+        index = index.set_levels([_as_texts(level) for level in index.levels], verify_integrity=False)
+    columns = {_as_text(name): _as_texts(column) for name, column in table.items()}
+    return pd.DataFrame(columns).set_axis(index.set_names([_as_text(name) for name in index.names]))
+
+
+def _as_texts(values: Any) -> Any:
+    holds_text = not (is_numeric_dtype(values.dtype) or is_datetime64_any_dtype(values.dtype))
+    return values.map(_as_text) if holds_text else values
+
+
+def _as_text(value: Any) -> Any:
+    is_formula = isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value)
+    return f"'{value}" if is_formula else value
