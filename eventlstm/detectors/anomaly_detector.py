@@ -134,7 +134,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     max_gap_ : float
         Longest step without a break, in nanoseconds for date-times, else in the unit of the index.
     has_dates_ : bool
-        Whether the index held date-times in `fit`.
+        Whether the index held date-times in `fit`, or lengths of time.
+    has_elapsed_ : bool
+        Whether it held lengths of time, since the start of a test.
     index_names_ : list or None
         The names of the index levels in `fit`, run first and time last; None when the rows came without.
 
@@ -277,6 +279,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         log, index, facts = check_fit(self, X)
         self.max_gap_, self.has_dates_, self.index_names_ = facts
+        self.has_elapsed_ = _says_elapsed(X)
         quiet = find_quiet(X, y, self.normal_label, len(log.values))
         refuse_few(quiet, self.normal_label)
         warn_if_torn(index, log.starts, self.window_size)
@@ -298,7 +301,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """The scores of the quiet rows in `fit`, with the number of the run and the time in the index."""
         check_is_fitted(self, "quiet_")
         times = self.quiet_["time"]
-        levels = [self.quiet_["run"], pd.DatetimeIndex(times) if self.has_dates_ else times]
+        if self.has_dates_:
+            times = pd.to_timedelta(times) if getattr(self, "has_elapsed_", False) else pd.DatetimeIndex(times)
+        levels = [self.quiet_["run"], times]
         return pd.Series(self.quiet_["score"], pd.MultiIndex.from_arrays(levels, names=["run", "time"]))
 
     @property
@@ -515,6 +520,12 @@ def default_forecaster() -> LSTMForecaster:
         early_stopping=True,
         n_iter_no_change=10,
     )
+
+
+def _says_elapsed(X: Any) -> bool:
+    """Return whether the times of a log are lengths of time."""
+    index = getattr(X, "index", None)
+    return isinstance(index, pd.Index) and isinstance(index.get_level_values(-1), pd.TimedeltaIndex)
 
 
 def _refuse_codes(template: Any) -> None:

@@ -14,7 +14,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
@@ -631,3 +631,32 @@ def test_a_whole_log_with_a_few_lost_rows_is_not_called_torn(mode):
 def test_members_tell_of_their_progress_when_asked(capsys):
     tiny(verbose=1).fit(X, y)
     assert "training" in capsys.readouterr().err
+
+
+class SinglePrecision(LogisticRegression):
+    """A classifier around a network, as skorch makes it: it has a `module`, and takes float32 alone."""
+
+    def __init__(self, module=None):
+        super().__init__()
+        self.module = module
+
+    def fit(self, X, y):
+        assert X.dtype == np.float32
+        return super().fit(X, y)
+
+    def predict_proba(self, X):
+        assert X.dtype == np.float32
+        return super().predict_proba(X)
+
+
+def searched(net):
+    return GridSearchCV(net, {"module": [None]}, cv=2)
+
+
+@pytest.mark.parametrize("inputs", [None, "level", "relative", "both"])
+@pytest.mark.parametrize("around", [lambda net: net, lambda net: make_pipeline("passthrough", net), searched])
+def test_networks_of_other_libraries_get_float32_whatever_the_inputs(inputs, around):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 2)), np.arange(80) % 20 > 16
+    model = EventClassifier(around(SinglePrecision()), mode="windows", window_size=4, n_estimators=2, inputs=inputs)
+    assert np.isfinite(model.fit(X, y.astype(int)).predict_proba(X)).all()
