@@ -17,6 +17,7 @@ from .score_threshold import (
     ScoreThreshold,
     doubt_of_days,
     doubt_of_rows,
+    doubt_of_share,
     read_quiet,
     refuse_rate_below_level,
 )
@@ -196,7 +197,8 @@ class AutoThreshold(ScoreThreshold):
     Warns
     -----
     UserWarning
-        In `fit`, when `n_expected_` is below one: nobody can know. The warning says how much to hold out.
+        In `fit`, when `n_expected_` is below one: nobody can know. The warning says how much to hold out. And when
+        more than a fifth of the quiet rows are above the threshold, as where scores drift: few alarms then hardly end.
 
     Notes
     -----
@@ -258,7 +260,7 @@ class AutoThreshold(ScoreThreshold):
         else:
             doubt = self._fit_rows(scores, DEFAULT_RATE if self.false_alarm_rate is None else self.false_alarm_rate)
         self.method_ = "quantile" if self.n_expected_ >= ENOUGH_TO_COUNT else "tail"
-        return doubt
+        return doubt_of_share(scores.values, self.threshold_, self.false_alarm_rate) or doubt
 
     def _fit_rows(self, scores: Scores, rate: float) -> str | None:
         n_independent = independent_rows(scores.values, scores.starts)

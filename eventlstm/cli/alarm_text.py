@@ -14,8 +14,10 @@ from ..alarms.alarm_policy import AlarmPolicy
 from ..alarms.model_scores import policy_of, score_rows, threshold_of
 from ..alarms.unlabelled import make_rule
 from ..detectors.anomaly_detector import AnomalyDetector
+from ..evaluation.alarm_time import describe_alarm_time, match_flags
 from ..logs.index import read_index
 from ..logs.shared import NANOSECONDS_A_DAY
+from ..logs.units import Units, tell_count, tell_number
 from ..metrics.alarm_summary import AlarmReport, report_alarms, report_random_alarms
 from ..metrics.measured_rows import read_rows
 
@@ -38,69 +40,86 @@ def score_and_flag(model: Any, X: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return score, make_policy(model).flag(score)
 
 
-def observed_days(index: pd.Index) -> float:
-    """Return how many days rows were observed, those of all machines together; NaN where times are numbers."""
+def choose_units(index: pd.Index) -> Units:
+    """Return the units that all is told in of a log with this index."""
     rows = read_rows(pd.Series(0, index=index))
-    return float(rows.observed_time().sum() / NANOSECONDS_A_DAY) if rows.rows.is_datetime else math.nan
+    return Units.of(float(rows.observed_time().sum()), len(index), is_datetime=rows.rows.is_datetime)
 
 
-def say_days(index: pd.Index) -> str:
+def _observed_time(index: pd.Index) -> float:
+    """Return how long rows were observed, those of all machines together, in the unit of the index."""
+    return float(read_rows(pd.Series(0, index=index)).observed_time().sum())
+
+
+def say_time(index: pd.Index, units: Units) -> str:
     """Return the time observed as text; rows where times are numbers."""
-    days = observed_days(index)
-    if math.isnan(days):
-        return count(len(index), "row")
-    return f"{days:.3g} {'days of machines' if _has_several_runs(index) else 'days'}"
+    if not units.has_dates:
+        return tell_count(len(index), "row")
+    return units.tell(_observed_time(index)) + " of machines" * _has_several_runs(index)
 
 
 def _has_several_runs(index: pd.Index) -> bool:
     return bool(read_index(pd.Series(0, index=index)).runs[-1] > 0)
 
 
-def say_rows(index: pd.Index) -> str:
+def say_rows(index: pd.Index, units: Units) -> str:
     """Return how many rows there are, and the time that they observe, as text."""
-    rows = count(len(index), "row")
-    return rows if math.isnan(observed_days(index)) else f"{rows}, {say_days(index)}"
+    rows = tell_count(len(index), "row")
+    return f"{rows}, {say_time(index, units)}" if units.has_dates else rows
 
 
-def count(number: float, what: str) -> str:
-    """Return a number of things as text."""
-    return f"{number:g} {what}" + "s" * (number != 1)
-
-
-def describe_threshold(detector: AnomalyDetector, max_false_alarms_per_day: float) -> str:
+def describe_threshold(detector: AnomalyDetector, max_false_alarms_per_day: float, units: Units) -> str:
     """Say what the threshold of a fitted detector stands for, and how sure that is."""
     held_out = detector.held_out_scores_
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the fit of the detector has told it
         rule = make_rule(max_false_alarms_per_day).fit(held_out)
-    budget = f"at most {count(max_false_alarms_per_day, 'false alarm')} a day"
+    budget = f"at most {tell_count(max_false_alarms_per_day, 'false alarm')} a day"
     budget += " of each machine" * _has_several_runs(held_out.index)
+    if units.per == "hour":
+        budget += f" ({max_false_alarms_per_day * units.factor:.2g} {units.a_unit})"
     if not hasattr(rule, "merge_rows_"):
         budget = "1 of 1000 quiet rows (the times are numbers, so that days are not known)"
     said = f"Threshold: a score above {detector.threshold_:.4g}, set for {budget}"
-    said += f", by the {say_days(held_out.index)} held out"
+    said += f", by the {say_time(held_out.index, units)} held out"
     if rule.n_expected_ < 1:
         return f"{said}: too little to know, so that it is a guess."
     return f"{said}: in eight cases of ten right within a factor of {math.exp(SPREAD / rule.n_expected_**0.5):.2g}."
 
 
-def describe_alarms(flags: pd.Series, learnt: np.ndarray, budget: float) -> str:
-    """Say how many alarms there are, and how many a day, on rows that were learnt from and on others."""
+def describe_alarms(flags: pd.Series, learnt: np.ndarray, budget: float, units: Units) -> str:
+    """Say how many alarms there are, how often, and for how much of the time, on rows learnt from and on others."""
     first, _ = read_rows(flags).true_events
-    said = f"Alarms: {len(first)} in {say_days(flags.index)}{_a_day(len(first), flags.index)}"
+    said = describe_rate(flags, units)
     if learnt.all():
         return f"{said}, all of which were learnt from."
     n_new, new = int((~learnt[first]).sum()), flags.index[~learnt]
     if learnt.any():
-        said += f"; {n_new} of them in the {say_days(new)} that were not learnt from{_a_day(n_new, new)}"
-    if n_new > MANY * budget * observed_days(new) > 0:
+        said += f"; {n_new} of them in the {say_time(new, units)} that were not learnt from"
+        said += _rate(n_new, new, units)
+    if units.has_dates and n_new > MANY * budget * _observed_time(new) / NANOSECONDS_A_DAY > 0:
         said += ", far above the budget: much is abnormal, or the log has changed since what was learnt"
     return f"{said}."
 
 
-def _a_day(n_alarms: int, index: pd.Index) -> str:
-    days = observed_days(index)
-    return f" ({n_alarms / days:.2g} a day)" if days > 0 else ""
+def describe_rate(flags: pd.Series, units: Units) -> str:
+    """Say how many alarms there are, how often, and for how much of the time."""
+    matched = match_flags(flags)
+    n_alarms = len(matched.onsets)
+    said = f"Alarms: {n_alarms} in {say_time(flags.index, units)}{_rate(n_alarms, flags.index, units)}"
+    return f"{said}, under alarm {matched.duty:.1%} of the time"
+
+
+def _rate(n_alarms: int, index: pd.Index, units: Units) -> str:
+    observed = _observed_time(index) / units.rated
+    return f" ({tell_number(n_alarms / observed, 2)} {units.a_unit})" if observed > 0 else ""
+
+
+def print_alarm_time(flags: pd.Series, labels: pd.Series | None, units: Units) -> None:
+    """Print that alarms are long, or do not end, where it is so."""
+    matched = match_flags(flags, labels)
+    for note in describe_alarm_time(matched, flags.index, units, is_labelled=labels is not None):
+        print(f"Note: {note}")
 
 
 def tabulate_alarms(alarms: pd.DataFrame, run_names: list[Any]) -> pd.DataFrame:
@@ -132,23 +151,25 @@ def count_events_under_alarm(labels: pd.Series, flags: pd.Series) -> int:
     return int((missed & (flags.to_numpy()[first] == 1)).sum())
 
 
-def format_measured(reports: Mapping[str, AlarmReport | None]) -> str:
+def format_measured(reports: Mapping[str, AlarmReport | None], units: Units) -> str:
     """Return the measures of several detectors on the same rows as text, with exact intervals of 95 %."""
     known = {name: report for name, report in reports.items() if report is not None}
     if not known:
         return "Not measured: the rows hold no event, or nothing but events."
-    table = pd.DataFrame({name: _tell(report) for name, report in known.items()}).T
+    table = pd.DataFrame({name: _tell(report, units) for name, report in known.items()}).T
     return table.to_string()
 
 
-def _tell(report: AlarmReport) -> dict[str, str]:
-    per = "day" if pd.api.types.is_timedelta64_dtype(report.delays.dtype) else "step"
+def _tell(report: AlarmReport, units: Units) -> dict[str, str]:
     delays = report.delays.sort_values(na_position="last")
     n_missed = int(delays.isna().sum())
     return {
         "events found": f"{report.n_found} of {report.n_events}",
         "share": "{:.2f} [{:.2f}, {:.2f}]".format(*report.recall),
-        f"false alarms a {per}": "{:.3g} [{:.3g}, {:.3g}]".format(*report.false_alarm_rate),
+        f"false alarms {units.a_unit}": "{:.3g} [{:.3g}, {:.3g}]".format(
+            *(r * units.factor for r in report.false_alarm_rate)
+        ),
+        "quiet time under alarm": f"{report.duty:.1%}",
         "median delay": _say_delay(delays.iloc[math.ceil(len(delays) / 2) - 1]),
         "missed": str(n_missed),
     }

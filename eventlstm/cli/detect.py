@@ -20,8 +20,9 @@ from ..evaluation.baselines import unlabelled_baselines
 from ..logs.files import read_log
 from ..logs.index import read_index
 from ..logs.log import Log
+from ..logs.units import Units, tell_count
 from .alarm_text import (
-    count,
+    choose_units,
     count_events_under_alarm,
     describe_alarms,
     describe_chance,
@@ -30,10 +31,12 @@ from .alarm_text import (
     format_measured,
     make_policy,
     measure,
+    print_alarm_time,
     say_rows,
     score_and_flag,
     tabulate_alarms,
 )
+from .labels import keep_reading, label_rows
 from .outputs import (
     ALARM_COLUMNS,
     SCORE_COLUMNS,
@@ -42,7 +45,7 @@ from .outputs import (
     write_files,
     write_table,
 )
-from .shared import enumerate_first, find_event, print_doubtful_sensors, read_labels, with_fill
+from .shared import enumerate_first, print_doubtful_sensors, with_fill
 
 OURS = "detector"
 BASELINES = ("one-step difference", "ridge regression, 8 rows")
@@ -67,26 +70,22 @@ def run_detect(options: argparse.Namespace) -> None:
     log = read_log(
         options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
     )
-    event = _find_event(log.y)
-    task = _choose_rows(log._replace(y=None if log.y is None else read_labels(log.y, event, options.horizon)), options)
-    _describe(task, options)
+    log, classes = label_rows(log, options)
+    task, units = _choose_rows(log, options), choose_units(log.X.index)
+    _describe(task, options, units)
     task = _leave_out_still_sensors(task)
     model = with_fill(_make_detector(options)).fit(*task.learnt)
-    model.event_label_, model.horizon_ = event, options.horizon  # so that `score` reads labels alike
+    keep_reading(model, task.X.index, classes, options)
     score, flags = score_and_flag(model, task.X)
     alarms = tabulate_alarms(_list_alarms(model, task.X, score), list(task.X.index.names[:-1]))
-    print(describe_threshold(model[-1], options.max_false_alarms_per_day))
-    print(describe_alarms(flags, task.among, options.max_false_alarms_per_day))
+    print(describe_threshold(model[-1], options.max_false_alarms_per_day, units))
+    print(describe_alarms(flags, task.among, options.max_false_alarms_per_day, units))
+    print_alarm_time(flags, task.y, units)
     if len(alarms):
         print(format_alarms(alarms, N_SHOWN), flush=True)
     if task.y is not None:
-        _measure(task, flags, options)
+        _measure(task, flags, options, units)
     _write(options, alarms, pd.DataFrame({"score": score, "alarm": flags}), model)
-
-
-def _find_event(y: pd.Series | None) -> Any:
-    """Return the class that marks events; there may be none of it."""
-    return 1 if y is None or set(y.unique()) <= {0, 1} else find_event(y)
 
 
 def _choose_rows(log: Log, options: argparse.Namespace) -> Task:
@@ -127,16 +126,16 @@ def _first_rows(X: pd.DataFrame, share: float) -> np.ndarray:
     return first
 
 
-def _describe(task: Task, options: argparse.Namespace) -> None:
+def _describe(task: Task, options: argparse.Namespace, units: Units) -> None:
     """Print what the log holds and what is learnt of it."""
     X, learnt = task.X, task.learnt
-    sensors = f"{count(X.shape[1], 'sensor')} ({enumerate_first(X.columns)})"
-    print(f"{say_rows(X.index)}; {sensors}; runs: {read_index(X).runs[-1] + 1}.")
+    sensors = f"{tell_count(X.shape[1], 'sensor')} ({enumerate_first(X.columns)})"
+    print(f"{say_rows(X.index, units)}; {sensors}; runs: {read_index(X).runs[-1] + 1}.")
     print_doubtful_sensors(X)
     of_file = f" in {options.fit_on}" if options.fit_on is not None else ""
     n_event = 0 if learnt.y is None else int(learnt.y.sum())
     but = f"; {n_event} of these rows are of events and left out" if n_event else ""
-    print(f"Learnt from: {say_rows(learnt.X.index)}{of_file}{but}.", flush=True)
+    print(f"Learnt from: {say_rows(learnt.X.index, units)}{of_file}{but}.", flush=True)
     if task.among.all() and learnt.y is None:
         print(
             "Note: all rows are learnt from. What is abnormal among them counts as normal, and raises the threshold "
@@ -182,14 +181,14 @@ def _list_alarms(model: Pipeline, X: pd.DataFrame, score: pd.Series) -> pd.DataF
     return make_policy(model).to_events(score, model[-1].attribution(model[:-1].transform(X)))
 
 
-def _measure(task: Task, flags: pd.Series, options: argparse.Namespace) -> None:
+def _measure(task: Task, flags: pd.Series, options: argparse.Namespace, units: Units) -> None:
     """Print what the alarms find beside those of baselines, on rows that were not learnt from where there are any."""
     assert task.y is not None
     rest = ~task.among if not task.among.all() else task.among
     labels = task.y[rest]
     ours = measure(labels, flags[rest])
     if ours is None:
-        print(format_measured({OURS: ours}))
+        print(format_measured({OURS: ours}, units))
         return
     others = {} if options.no_baselines else _measure_baselines(task, labels, rest, options)
     if task.among.all():
@@ -198,7 +197,7 @@ def _measure(task: Task, flags: pd.Series, options: argparse.Namespace) -> None:
         print(f"Measured on the {int(rest.sum())} rows that were not learnt from:")
     if options.horizon != "0":
         print(f"Events begin {options.horizon} early here, and delays count from there.")
-    print(format_measured({OURS: ours, **others}))
+    print(format_measured({OURS: ours, **others}, units))
     n_under = count_events_under_alarm(labels, flags[rest])
     if n_under:
         print(f"Of the events missed, {n_under} began under an alarm that had started before.")

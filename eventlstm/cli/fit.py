@@ -28,17 +28,13 @@ from ..logs.index import read_index
 from ..logs.log import Log
 from ..logs.splitters import RunKFold
 from ..recurrent.lstm_classifier import LSTMClassifier
+from .labels import keep_reading, label_rows
 from .names import BLEND, NETWORKS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_files, write_table
-from .shared import (
-    enumerate_first,
-    find_event,
-    print_doubtful_sensors,
-    read_labels,
-    with_fill,
-)
+from .shared import enumerate_first, print_doubtful_sensors, with_fill
 
 KEPT = REPORT, LOG, MODEL = "report.html", "log.csv", "model.eventlstm"  # of the demo
+UNMEASURED = "pass --threshold 0.5 (say) to fit without measuring."
 # The row of the networks inside the blend: they are fitted anyway, and scored once more without the trees.
 VARIANTS = {BLEND: {NETWORKS: {"eventblend__weights": [1, 1, 0]}}}
 
@@ -84,16 +80,15 @@ def run_fit(options: argparse.Namespace) -> None:
     log = read_log(
         options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
     )
+    labelled, classes = label_rows(log, options, needs_event=True)
     print_doubtful_sensors(log.X)
-    event = find_event(log.y)
-    labelled = Log(log.X, read_labels(log.y, event, options.horizon))
     if options.threshold is None:
         table, model = _fit_and_measure(labelled, options)
         if len(table) > 1:
             print(verdict(table, table.index[0]))
     else:
         model = _with_threshold(with_fill(_make_model(options)), options.threshold).fit(*labelled)
-    model.event_label_, model.horizon_ = event, options.horizon  # so that `score` reads labels alike
+    keep_reading(model, log.X.index, classes, options)
     save(model, options.output)
     source = "from held-out rows" if options.threshold is None else "as given"
     print(f"Saved {options.output}, fitted on all runs, with the threshold {threshold_of(model):.4f} {source}.")
@@ -104,8 +99,7 @@ def _fit_and_measure(
 ) -> tuple[pd.DataFrame, FixedThresholdClassifier]:
     """Measure on held-out runs, whose `scores` are kept, then fit on all of them with the threshold found."""
     X, y = log.X, log.y
-    splitter = choose_splitter(X, y, options.folds)
-    _check_folds(splitter, X, y)
+    splitter = _check_folds(options, X, y)
     _describe(X, y, splitter)
     others = {} if options.no_baselines else baselines(options.window_size, options.seed)
     ours = BLEND if options.model == BLEND else NETWORKS
@@ -143,24 +137,34 @@ def _with_threshold(model: Any, threshold: float) -> FixedThresholdClassifier:
     )
 
 
-def _check_folds(splitter: Any, X: pd.DataFrame, y: pd.Series) -> None:
-    """Find out before any training whether each fold holds an event."""
+def _check_folds(options: argparse.Namespace, X: pd.DataFrame, y: pd.Series) -> Any:
+    """Return the folds to measure on, of which each has an event to learn from and one to measure on."""
+    if options.folds < 2:
+        raise ValueError(f"--folds {options.folds} leaves nothing to measure on. Take at least 2, or {UNMEASURED}")
+    splitter = choose_splitter(X, y, options.folds)
     try:
         list(splitter.split(X, y))
-    except ValueError as error:
+    except ValueError:
+        n_events = _count_events(X, y)
+        found = "only one event" if n_events == 1 else f"{n_events} events in the same part of a run"
         raise ValueError(
-            f"{error} On the command line: fewer --folds, or --threshold 0.5 (say) to fit without measuring."
+            f"the log has {found}, and measuring takes one to learn from and another to measure on, whatever --folds "
+            f"says. Label more events, or {UNMEASURED}"
         ) from None
+    return splitter
 
 
 def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
     """Print what the log holds and how it is split."""
     runs = read_index(X).runs
-    n_events = int(event_onsets(np.asarray(y) == 1, runs).sum())
     held_out = "whole runs" if isinstance(splitter, RunKFold) else "later times"
     print(
+        f"Runs: {runs[-1] + 1}. Events: {_count_events(X, y)}, {np.mean(y):.2%} of the rows.\n"
         f"{len(X)} rows of {X.shape[1]} sensors ({enumerate_first(X.columns)}).\n"
-        f"Runs: {runs[-1] + 1}. Events: {n_events}, {np.mean(y):.2%} of the rows.\n"
         f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds.",
         flush=True,
     )
+
+
+def _count_events(X: pd.DataFrame, y: pd.Series) -> int:
+    return int(event_onsets(np.asarray(y) == 1, read_index(X).runs).sum())

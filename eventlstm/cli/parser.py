@@ -157,6 +157,7 @@ def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument(
         "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
     )
+    _add_event(report)
     report.add_argument(
         "--train", metavar="LOG", type=Path, help="the log of the fit, to fit baselines on that need labels"
     )
@@ -185,6 +186,16 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", help="column of the labels, 1 on rows of an event")
     parser.add_argument(
         "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
+    )
+    _add_event(parser)
+
+
+def _add_event(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--event",
+        metavar="VALUE",
+        help="class of the label that marks events, all others being quiet (default: that of the model; 1 beside 0, "
+        "what stands beside ok, or the class that is clearly rarer)",
     )
 
 

@@ -11,9 +11,9 @@ from ..alarms.model_scores import last_step
 from ..archive.files import load
 from ..evaluation.html_report import report
 from ..logs.log import Log
+from .labels import read_horizon
 from .outputs import check_outputs
 from .score import read_log_like
-from .shared import read_horizon, read_labels
 
 
 def run_report(options: argparse.Namespace) -> None:
@@ -48,12 +48,7 @@ def run_report(options: argparse.Namespace) -> None:
 
 def _read(model: Any, options: argparse.Namespace, path: Path) -> Log:
     """Read a log with the sensors of the fit, its labels 1 where the model is to alarm."""
-    told = argparse.Namespace(**{**vars(options), "log": path})
-    X, y = read_log_like(model, told)
-    if y is None:
-        return Log(X, None)
-    event, horizon = getattr(model, "event_label_", 1), getattr(model, "horizon_", "0")
-    return Log(X, read_labels(y, 1 if options.events else event, horizon))
+    return read_log_like(model, argparse.Namespace(**{**vars(options), "log": path}))
 
 
 def _has_days(log: Log) -> bool:

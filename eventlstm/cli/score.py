@@ -15,11 +15,20 @@ from ..detectors.event_blend import EventBlend
 from ..evaluation.held_out import format_table
 from ..logs.files import read_log
 from ..logs.log import Log
+from ..logs.units import Units
 from ..metrics.row_scores import detection_report
-from .alarm_text import format_measured, measure, score_and_flag
+from .alarm_text import (
+    choose_units,
+    describe_rate,
+    format_measured,
+    measure,
+    print_alarm_time,
+    score_and_flag,
+)
+from .labels import label_rows
 from .names import BLEND, NETWORKS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
-from .shared import print_doubtful_sensors, read_labels
+from .shared import print_doubtful_sensors
 
 # The probability above which a classifier without a threshold takes a row for one of an event.
 HALF = 0.5
@@ -29,42 +38,47 @@ def run_score(options: argparse.Namespace) -> None:
     """Score a file with a saved model."""
     check_outputs({"scores": options.output}, [], options.log, options.events, options.model)
     model = load(options.model, device=options.device)
-    names = _index_names(model)
-    refuse_names_of_outputs([*(options.run or names[:-1]), options.time or names[-1]], SCORE_COLUMNS)
+    *runs, time = _index_names(model, options)
+    refuse_names_of_outputs([*(options.run or runs), time], SCORE_COLUMNS)
     log = read_log_like(model, options)
     print_doubtful_sensors(log.X)
+    units = choose_units(log.X.index)
     scores, threshold = _score(model, log.X)
     write_table(scores, options.output, index=True, raw=options.raw)
-    n_alarms = int(scores["alarm"].sum())
-    print(f"Wrote {len(scores)} scores to {options.output}; {n_alarms} rows under alarm, at {threshold:.4f}.")
+    print(f"Wrote {len(scores)} scores to {options.output}.")
+    print(f"{describe_rate(scores['alarm'], units)}, at a threshold of {threshold:.4f}.")
+    print_alarm_time(scores["alarm"], log.y, units)
     if log.y is not None:
-        event, horizon = getattr(model, "event_label_", 1), getattr(model, "horizon_", "0")
-        labels = read_labels(log.y, 1 if options.events else event, horizon)
-        print(_measure(model, labels, scores, threshold))
+        print(_measure(model, log.y, scores, threshold, units))
 
 
 def read_log_like(model: Any, options: argparse.Namespace) -> Log:
-    """Read a log with the sensors that a model was fitted on."""
-    names, sensors = _index_names(model), getattr(model, "feature_names_in_", None)
+    """Read a log with the sensors that a model was fitted on, its labels 1 where the model is to alarm."""
+    sensors = getattr(model, "feature_names_in_", None)
     if sensors is None or not (_is_detector(model) or list(getattr(model, "classes_", ())) == [0, 1]):
         raise ValueError(
             f"{options.model} holds no detector that was fitted on a DataFrame, nor a classifier that was with labels "
             "0 and 1. Make one with `eventlstm fit` or `eventlstm detect`."
         )
-    return read_log(
+    *runs, time = _index_names(model, options)
+    log = read_log(
         options.log,
-        time=options.time or names[-1],
-        run=options.run or names[:-1] or None,
+        time=time,
+        run=options.run or runs or None,
         label=options.label,
         events=options.events,
         sensors=list(sensors),
     )
+    return label_rows(log, options, model)[0]
 
 
-def _index_names(model: Any) -> list[str]:
-    """Return the index levels that the model was fitted on."""
-    names = getattr(last_step(model), "index_names_", None)
-    return list(names) if names else ["time"]
+def _index_names(model: Any, options: argparse.Namespace) -> list[str]:
+    """Return the columns of the index: those that the model was fitted on, but for the time that an option names."""
+    names = getattr(model, "index_columns_", None) or getattr(last_step(model), "index_names_", None) or [None]
+    *runs, time = names
+    if options.time is None and time is None:
+        raise ValueError(f"{options.model} does not know the column of the time. Name it: --time COLUMN.")
+    return [*runs, options.time or time]
 
 
 def _is_detector(model: Any) -> bool:
@@ -81,9 +95,9 @@ def _score(model: Any, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     return pd.DataFrame({"score": score, "alarm": (score > threshold).astype(int)}, X.index), threshold
 
 
-def _measure(model: Any, labels: pd.Series, scores: pd.DataFrame, threshold: float) -> str:
+def _measure(model: Any, labels: pd.Series, scores: pd.DataFrame, threshold: float, units: Units) -> str:
     """Return the measures of labelled scores as text: of alarms for a detector, of rows for a classifier."""
     if _is_detector(model):
-        return format_measured({"detector": measure(labels, scores["alarm"])})
+        return format_measured({"detector": measure(labels, scores["alarm"])}, units)
     name = BLEND if isinstance(last_step(model), EventBlend) else NETWORKS
     return format_table(pd.DataFrame({name: detection_report(labels, np.asarray(scores["score"]), threshold)}).T)

@@ -146,7 +146,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     steps_ : list of float
         The shortest and the longest of the runs' usual steps.
     has_dates_ : bool
-        Whether the index held date-times in `fit`.
+        Whether the index held date-times in `fit`, or lengths of time.
+    has_elapsed_ : bool
+        Whether it held lengths of time, since the start of a test.
     index_names_ : list or None
         The names of the index levels in `fit`, run first and time last; None when the rows came without.
 
@@ -289,6 +291,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         log, index, facts = check_fit(self, X)
         self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
+        self.has_elapsed_ = _says_elapsed(X)
         quiet = find_quiet(X, y, self.normal_label, len(log.values))
         refuse_few(quiet, self.normal_label, self.validation_fraction)
         warn_if_torn(index, log.starts, self.window_size)
@@ -312,7 +315,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """The scores of the quiet rows in `fit`, with the number of the run and the time in the index."""
         check_is_fitted(self, "quiet_")
         times = self.quiet_["time"]
-        levels = [self.quiet_["run"], pd.DatetimeIndex(times) if self.has_dates_ else times]
+        if self.has_dates_:
+            times = pd.to_timedelta(times) if getattr(self, "has_elapsed_", False) else pd.DatetimeIndex(times)
+        levels = [self.quiet_["run"], times]
         return pd.Series(self.quiet_["score"], pd.MultiIndex.from_arrays(levels, names=["run", "time"]))
 
     @property
@@ -535,6 +540,12 @@ def default_forecaster() -> LSTMForecaster:
         early_stopping=True,
         n_iter_no_change=10,
     )
+
+
+def _says_elapsed(X: Any) -> bool:
+    """Return whether the times of a log are lengths of time."""
+    index = getattr(X, "index", None)
+    return isinstance(index, pd.Index) and isinstance(index.get_level_values(-1), pd.TimedeltaIndex)
 
 
 def _refuse_codes(template: Any) -> None:

@@ -388,6 +388,14 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         return log.hold_out(float(share), is_event(log.labels), check_random_state(self.random_state))
 
     def _dtype(self) -> type[np.floating]:
-        """Return the type of the channels: float32 unless the estimator computes in float64 or sees raw values."""
+        """Return the type of the channels: float32 unless the estimator computes in float64 or sees raw values.
+
+        Networks of skorch, which are told by their `module`, take float32 alone, also inside of a pipeline.
+        """
         exact = self.inputs is None or getattr(self.estimator, "precision", None) == "float64"
-        return np.float64 if exact else np.float32
+        is_skorch = any(name.split("__")[-1] == "module" for name in _parameters(self.estimator))
+        return np.float64 if exact and not is_skorch else np.float32
+
+
+def _parameters(estimator: Any) -> dict[str, Any]:
+    return {} if estimator is None else estimator.get_params()

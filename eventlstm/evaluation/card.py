@@ -45,7 +45,7 @@ def _make_card(log: ScoredLog) -> dict[str, Any]:
         "event_rows": int(measured.events.sum()),
         "event_rate": float(measured.events.mean()),
         "median_step": float(measured.median_step / log.second),
-        "observed_time": float(measured.observed_time().sum() / log.second),
+        "observed_time": float(log.observed_time / log.second),
         "quiet_time": float(log.events.total_quiet_time / log.second),
         "n_gaps": len(gaps),
         "gap_time": float(gap_times.sum() / log.second),

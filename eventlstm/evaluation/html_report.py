@@ -15,7 +15,9 @@ from sklearn.utils import indexable
 
 from ..alarms.model_scores import policy_of, score_rows, threshold_of, window_size_of
 from ..logs.shared import FloatArray
+from ..logs.units import Units
 from ..logs.whole_files import check_outputs, open_whole
+from .alarm_time import describe_alarm_time
 from .baselines import score_baselines
 from .card import describe_log
 from .measures import measure_models
@@ -159,15 +161,22 @@ def report(
     trained, window_size = None if train is None else _check_log(*train), window_size_of(model)
     card, told = describe_log(log, y is not None, trained, window_size)
     others, notes = score_baselines(log.X, baselines, trained, window_size, random_state)
+    units = Units.of(log.observed_time, len(log.y), is_datetime=log.rows.is_datetime)
     numbers = {
         **measure_models(log, threshold, {OWN: log.scores, **others}, budget, n_resamples, random_state),
-        "per": "day" if log.rows.is_datetime else "1,000 steps",
+        "per": units.per,
+        "rated": units.factor,
+        "has_dates": log.rows.is_datetime,
         "budget": budget,
         "threshold": threshold,
         "n_found": int((log.at(threshold).found_at >= 0).sum()),
         "n_resamples": n_resamples,
         "card": card,
-        "warnings": [*told, *warned],
+        "warnings": [
+            *told,
+            *describe_alarm_time(log.at(threshold), log.y.index, units, is_labelled=y is not None),
+            *warned,
+        ],
         "notes": notes,
         **describe_events(model, log),
     }

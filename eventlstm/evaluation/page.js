@@ -64,7 +64,7 @@ function lastAtMost(sorted, value) {
   return low - 1;
 }
 
-const rated = () => log.isDatetime ? 1 : 1000; // false alarms are told per day, or per 1,000 steps
+const rated = () => page.rated; // false alarms are counted in a day, or a step, and told per hour, day or 1,000 rows
 const number = (value, digits = 3) => value === null || !Number.isFinite(value) ? "–" : Number(value.toPrecision(digits)).toLocaleString("en", {maximumSignificantDigits: digits});
 const share = (value) => value === null || !Number.isFinite(value) ? "–" : `${(100 * value).toFixed(value && value < 0.0995 ? 1 : 0)} %`;
 

@@ -72,6 +72,11 @@ class ScoredLog:
         judged = _smooth(scores, self.rules.keep, self.restarts)
         return replace(self, scores=scores, judged=judged, found={})
 
+    @property
+    def observed_time(self) -> float:
+        """How long rows were observed, those of all runs together, in the unit of the times."""
+        return float(self.events.measured.observed_time().sum())
+
     def at(self, threshold: float) -> Matched:
         """Return which alarms there are at a threshold, and which events they find."""
         if threshold not in self.found:

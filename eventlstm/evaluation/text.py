@@ -54,7 +54,7 @@ def make_texts(numbers: dict[str, Any], log: ScoredLog, title: str) -> dict[str,
         "SENSORS": escape(numbers["sensors_from"]),
         "THRESHOLD": _number(numbers["threshold"]),
         "MEASURES": _measures_table(numbers, is_datetime),
-        "MODELS": _models_table(numbers, is_datetime),
+        "MODELS": _models_table(numbers),
         "NOTES": "".join(f'<p class="muted">{escape(note)}</p>' for note in numbers["notes"]),
         "CARD": _card_tables(card, is_datetime),
         "TERMS": _terms(numbers, log),
@@ -65,9 +65,11 @@ def make_texts(numbers: dict[str, Any], log: ScoredLog, title: str) -> dict[str,
 
 def verdict_sentence(numbers: dict[str, Any]) -> str:
     """Return in a sentence what a model is worth on a log."""
-    measures, card, is_datetime = numbers["measures"], numbers["card"], numbers["per"] == "day"
-    rated = _rough(measures["false_alarm_rate"][0] * _per_rows(is_datetime))
-    false = f"{rated} false alarms per {numbers['per']}{_of_machine(card, is_datetime)}{_span(measures, is_datetime)}"
+    measures, card, is_datetime = numbers["measures"], numbers["card"], numbers["has_dates"]
+    rate, low, high = (_rough(value * numbers["rated"]) for value in measures["false_alarm_rate"])
+    span = "" if NONE in (low, high) else f" ({low} to {high})"
+    false = f"{rate} false alarms per {numbers['per']}{_of_machine(card, is_datetime)}{span}"
+    false += f", under alarm {_share(measures['alarm_duty'][0])} of the quiet time"
     if not card["n_events"]:
         return f"The log marks no event; the model raises {false}."
     recall, low, high = measures["event_recall"]
@@ -84,11 +86,6 @@ def verdict_sentence(numbers: dict[str, Any]) -> str:
 
 def _of_machine(card: dict[str, Any], is_datetime: bool) -> str:
     return " and machine" if card["n_runs"] > 1 and is_datetime else ""
-
-
-def _span(measures: dict[str, Any], is_datetime: bool) -> str:
-    _, low, high = (value * _per_rows(is_datetime) for value in measures["false_alarm_rate"])
-    return "" if math.isnan(low) else f" ({_rough(low)} to {_rough(high)})"
 
 
 def _beside(models: list[dict[str, Any]]) -> str:
@@ -147,7 +144,7 @@ def _terms(numbers: dict[str, Any], log: ScoredLog) -> str:
         "begins": "begins" if log.match == "onset" else "is on",
         "window": window,
         "per": numbers["per"],
-        "budget": _budget_text(numbers, log.rows.is_datetime),
+        "budget": _budget_text(numbers),
         "draws": numbers["n_resamples"],
     }
     rows = (
@@ -157,9 +154,9 @@ def _terms(numbers: dict[str, Any], log: ScoredLog) -> str:
     return f"<dl>{''.join(rows)}</dl>"
 
 
-def _budget_text(numbers: dict[str, Any], is_datetime: bool) -> str:
+def _budget_text(numbers: dict[str, Any]) -> str:
     """Return the budget of false alarms in words."""
-    budget = numbers["budget"] * _per_rows(is_datetime)
+    budget = numbers["budget"] * numbers["rated"]
     return f"{_number(budget)} false alarm{'s' * (budget != 1)} per {numbers['per']}"
 
 
@@ -169,7 +166,7 @@ def _measures_table(numbers: dict[str, Any], is_datetime: bool) -> str:
     for name, (title, meaning) in MEASURE_TEXTS.items():
         values = numbers["measures"][name]
         if name == "false_alarm_rate":
-            values = [value * _per_rows(is_datetime) for value in values]
+            values = [value * numbers["rated"] for value in values]
         if name == "median_delay":
             shown = [_duration(value, is_datetime) for value in values]
         else:
@@ -184,7 +181,7 @@ def _measures_table(numbers: dict[str, Any], is_datetime: bool) -> str:
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _models_table(numbers: dict[str, Any], is_datetime: bool) -> str:
+def _models_table(numbers: dict[str, Any]) -> str:
     """Return the model beside its baselines as an HTML table."""
     models = [numbers["models"][0], *sorted(numbers["models"][1:], key=_by_precision)]
     rows = []
@@ -204,7 +201,7 @@ def _models_table(numbers: dict[str, Any], is_datetime: bool) -> str:
         "Average precision",
         "Model ahead by",
         "VUS-PR",
-        f"Found at {_budget_text(numbers, is_datetime)}",
+        f"Found at {_budget_text(numbers)}",
     )
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     return f'<table class="numbers" id="models"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
@@ -283,11 +280,6 @@ def _duration(value: float, is_datetime: bool) -> str:
 
 def _told(span: Any) -> str:
     return f"{span} rows" if isinstance(span, int) else str(span)
-
-
-def _per_rows(is_datetime: bool) -> int:
-    """Return in how many units of time false alarms are told: a day, or a thousand steps."""
-    return 1 if is_datetime else 1000
 
 
 def _number(value: float) -> str:

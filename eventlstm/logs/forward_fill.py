@@ -1,4 +1,4 @@
-"""Missing values of a log ``(n_rows, n_sensors)``, filled by what was known before; sensors that tell too little."""
+"""Missing values of a log ``(n_rows, n_sensors)``, filled by what was known before."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from .._validation import Interval, check_is_fitted, fit_context, validate_data
 from .checking import cut_as_learnt, index_facts, refuse_lost_index
 from .index import read_index
 from .shared import IntArray
-from .steps import find_stretches
-
-# Share of the rows of a log, or of a run, from which on a sensor without values, or without a change, is reported.
-TOO_LONG = 0.5
 
 
 class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -163,44 +159,3 @@ def fill_forward(values: np.ndarray, starts: IntArray) -> np.ndarray:
     last = np.maximum.accumulate(rows, axis=0)
     filled: np.ndarray = np.take_along_axis(values, last, axis=0)
     return filled
-
-
-def describe_doubtful_sensors(X: pd.DataFrame) -> list[str]:
-    """Say which sensors of a log are mostly missing, never change, or stand still to the end of a run.
-
-    Parameters
-    ----------
-    X : DataFrame of shape (n_rows, n_sensors)
-        A log, NaN where a value is missing.
-
-    Returns
-    -------
-    list of str
-        A sentence for each such sensor.
-    """
-    values = X.to_numpy(dtype=np.float64)
-    starts = find_stretches(X, max_gap=None)  # of runs
-    said = (_describe_doubt(column, starts) for column in values.T)
-    return [f"{name} {doubt}" for name, doubt in zip(X.columns, said, strict=True) if doubt]
-
-
-def _describe_doubt(column: np.ndarray, starts: IntArray) -> str:
-    """Return what is wrong with a sensor (n_rows,), an empty string if nothing is."""
-    known = column[~np.isnan(column)]
-    if not len(known):
-        return "holds no value at all."
-    if (known == known[0]).all():
-        return "never changes."
-    missing = 1.0 - len(known) / len(column)
-    if missing > TOO_LONG:
-        return f"is missing on {missing:.0%} of the rows."
-    n_stuck = sum(_is_stuck(run) for run in np.split(column, starts[1:]))
-    where = f"{n_stuck} of {len(starts)} runs" if len(starts) > 1 else "the log"
-    return f"does not change in the last half or more of {where}." if n_stuck else ""
-
-
-def _is_stuck(run: np.ndarray) -> bool:
-    """Return whether a sensor stands still from some row on to the end of its run, half of it or longer."""
-    known = run[~np.isnan(run)]
-    changes = np.flatnonzero(np.diff(known))
-    return len(known) > 1 and len(known) - 1 - changes.max(initial=-1) > TOO_LONG * len(known)

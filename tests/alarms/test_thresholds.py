@@ -1,6 +1,8 @@
 """Thresholds keep what they promise: laws of units and budgets first, then rates on rows that come after."""
 
 import pickle
+import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,7 @@ QUICK = settings(max_examples=40, deadline=None)
 each_quiet = pytest.mark.parametrize("threshold", ON_QUIET, ids=str)
 each = pytest.mark.parametrize("threshold", ALL, ids=str)
 guesses_are_meant = pytest.mark.filterwarnings("ignore:.*the threshold is a guess:UserWarning")
+large_budgets_are_meant = pytest.mark.filterwarnings("ignore:.*of the quiet rows are above:UserWarning")
 
 
 def skewed(n_rows, memory=0.9, seed=0):
@@ -82,6 +85,7 @@ def test_scores_raised_by_a_constant_raise_the_threshold_by_it(threshold):
 
 
 @guesses_are_meant
+@large_budgets_are_meant
 @each_quiet
 def test_a_larger_budget_never_asks_for_a_higher_threshold(threshold):
     score = timed(skewed(4000))
@@ -197,7 +201,7 @@ def test_too_few_rows_for_a_rate_are_warned_of_with_how_many_it_takes(threshold)
 
 
 def test_too_few_days_for_a_budget_are_warned_of_with_how_many_it_takes():
-    with pytest.warns(UserWarning, match=r"0\.25 days of quiet rows hold .* Hold out .* days or more"):
+    with pytest.warns(UserWarning, match=r"6 hours of quiet rows hold .* Hold out 1\.8 days or more"):
         AutoThreshold(max_false_alarms_per_day=1).fit(timed(skewed(MINUTES_A_DAY // 4)))
 
 
@@ -231,6 +235,34 @@ def test_single_rows_without_a_score_tear_nothing():
     assert threshold.n_expected_ == pytest.approx(AutoThreshold().fit(score).n_expected_, rel=0.2)
 
 
+DRIFTS = {
+    "up": lambda share: 20 * share,
+    "down": lambda share: -20 * share,
+    "up by leaps": lambda share: 4 * np.floor(8 * share),
+    "there and back": lambda share: 10 * np.sin(np.pi * share),
+    "up late": lambda share: 30 * np.maximum(share - 0.6, 0),
+}
+
+
+@guesses_are_meant
+@pytest.mark.parametrize("budget", [1, 4, 20])
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_alarms_that_take_more_than_a_fifth_of_the_rows_are_warned_of_however_few_they_are(drift, budget):
+    score = timed(np.random.default_rng(0).exponential(size=7200) + DRIFTS[drift](np.linspace(0, 1, 7200)), "10min")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        threshold = AutoThreshold(budget, merge_gap=15).fit(score)
+    told = [re.match(r"(\d+)% of the quiet rows are above", str(one.message)) for one in caught]
+    share = threshold.flag(score).mean()
+    assert [int(one.group(1)) for one in told if one] == ([round(100 * share)] if share > 0.2 else [])
+
+
+@pytest.mark.parametrize("freq", ["min", "10min", "30min"])
+def test_scores_that_do_not_drift_are_not_called_so(freq):
+    AutoThreshold(1, merge_gap=15).fit(timed(skewed(20 * MINUTES_A_DAY, memory=0.5), freq))
+
+
+@large_budgets_are_meant
 def test_a_budget_that_no_threshold_reaches_gives_most_alarms():
     values = skewed(2000)
     threshold = AutoThreshold(max_false_alarms_per_day=10_000).fit(timed(values))

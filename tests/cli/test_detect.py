@@ -67,7 +67,10 @@ def test_a_fault_is_the_highest_alarm_and_names_its_sensor(files, capsys):
     assert re.match(rf" +B {highest['start']} {highest['end']} .* heat, ", first_row), printed
     assert "Learnt from: 1190 rows, 8.26 days of machines." in printed
     assert re.search(r"Threshold: a score above [\d.]+, set for at most 1 false alarm a day of each machine", printed)
-    assert re.search(r"Alarms: \d+ in 16.7 days of machines \(.* a day\); \d+ of them in the 8.4 days", printed)
+    share = r"under alarm \d\.\d% of the time"
+    assert re.search(
+        rf"Alarms: \d+ in 16.7 days of machines \(.* a day\), {share}; \d+ of them in the 8.4 days", printed
+    )
 
 
 def test_score_gives_what_detect_gave(files, capsys):
@@ -127,7 +130,9 @@ def test_alarms_are_measured_beside_baselines_and_chance_on_rows_not_learnt_from
     assert "Measured on the 1200 rows that were not learnt from:" in printed
     for name in ("detector", "one-step difference", "ridge regression, 8 rows"):
         rate = r"[\d.]+ \[[\d.]+, [\d.]+\]"
-        assert re.search(rf"^{name} +\d of 1 +{rate} +{rate} +(\d+ min|0 s) +0$", printed, re.MULTILINE), printed
+        assert re.search(rf"^{name} +\d of 1 +{rate} +{rate} +[\d.]+% +(\d+ min|0 s) +0$", printed, re.MULTILINE), (
+            printed
+        )
     assert re.search(r"As many alarms at random times would find 0\.\d\d of the events", printed)
 
 
@@ -208,7 +213,11 @@ def test_times_may_be_numbers_and_runs_of_several_columns(files, capsys, tmp_pat
     printed = capsys.readouterr().out
     assert "set for 1 of 1000 quiet rows (the times are numbers, so that days are not known)" in printed
     assert "Learnt from: 1190 rows.\n" in printed
-    assert re.search(r"Alarms: \d+ in 2400 rows; \d+ of them in the 1210 rows that were not learnt from\.\n", printed)
+    rate = r"\([\d.]+ in 1,000 rows\)"
+    assert re.search(
+        rf"Alarms: \d+ in 2400 rows {rate}, .*; \d+ of them in the 1210 rows that were not learnt from {rate}\.",
+        printed,
+    )
     alarms = pd.read_csv(tmp_path / "alarms.csv")
     assert list(alarms)[:3] == ["pump", "hall", "start"]
     highest = alarms.loc[alarms["peak_score"].idxmax()]
@@ -290,3 +299,46 @@ def test_the_help_names_every_command(capsys):
     for command in ("demo", "fit", "score", "detect"):
         assert re.search(rf"^    {command} +\w", printed, re.MULTILINE), printed
         assert f"\n  eventlstm {command}" in printed
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_log_of_minutes_is_told_in_minutes_and_alarms_by_the_hour_in_every_line(tmp_path, capsys):
+    log = pumps_log().query("pump == 'B'").assign(time=pd.date_range("2024-01-01", periods=1200, freq="s"))
+    log.drop(columns="pump").to_csv(tmp_path / "short.csv", index=False)
+    command = [
+        "detect",
+        tmp_path / "short.csv",
+        "--time",
+        "time",
+        "--label",
+        "fault",
+        "--fit-share",
+        "0.5",
+        *QUICK[:-1],
+    ]
+    assert run(*command, "--save", tmp_path / "model") == 0
+    printed = capsys.readouterr()
+    assert "1200 rows, 20 minutes;" in printed.out and "by the 2 minutes held out" in printed.out
+    assert "at most 1 false alarm a day (0.042 an hour)" in printed.out
+    assert re.search(
+        r"Alarms: \d+ in 20 minutes \([\d.]+ an hour\), under alarm .* 10 minutes .* an hour\)", printed.out
+    )
+    assert re.search(r"false alarms an hour +quiet time under alarm", printed.out)
+    assert printed.out.count("day") == 1 and "2 minutes of quiet rows hold" in printed.err
+    assert run("score", tmp_path / "model", tmp_path / "short.csv", "--label", "fault", "-o", tmp_path / "s.csv") == 0
+    printed = capsys.readouterr().out
+    assert "in 20 minutes (" in printed and "false alarms an hour" in printed and "day" not in printed
+
+
+@pytest.mark.filterwarnings("default")
+def test_on_a_log_that_drifts_the_summary_says_that_the_alarm_does_not_end(tmp_path, capsys):
+    log = pumps_log().query("pump == 'A'").drop(columns=["pump", "fault"])
+    drifting = log.assign(heat=log["heat"] + np.linspace(-4, 16, len(log)).clip(0))
+    drifting.to_csv(tmp_path / "drift.csv", index=False)
+    command = ["detect", tmp_path / "drift.csv", "--time", "time", "--fit-share", "0.2", *QUICK]
+    assert run(*command, "--save", tmp_path / "model") == 0
+    assert run("score", tmp_path / "model", tmp_path / "drift.csv", "-o", tmp_path / "s.csv") == 0
+    for printed in capsys.readouterr().out.split("Wrote "):
+        if "Alarms:" in printed:
+            assert re.search(r"Alarms: \d+ in 8.33 days \(.* a day\), under alarm [4-9]\d\.\d% of the time", printed)
+            assert "Note: The alarm does not end: on from 2024-01-0" in printed and "of the time is under" in printed

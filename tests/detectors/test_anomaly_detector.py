@@ -723,3 +723,26 @@ def test_a_log_is_long_enough_or_refused_before_anything_is_learnt(kind, share, 
     with pytest.raises(ValueError, match=f"{fewest - 1} quiet rows came .* and {fewest} or more are wanted"):
         tiny(kind, **short).fit(X.iloc[: fewest - 1])
     assert np.isfinite(tiny(kind, **short).fit(X.iloc[:fewest]).anomaly_score(X.iloc[:fewest])).all()
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pd.timedelta_range("0s", periods=60, freq="1min"),
+        pd.timedelta_range("-1h", periods=60, freq="s").as_unit("ms"),
+        pd.date_range("1970-01-01", periods=60, freq="1min"),
+        pd.RangeIndex(60),
+        pd.Index(np.arange(60) / 4),
+    ],
+)
+@pytest.mark.parametrize("has_runs", [False, True])
+def test_quiet_scores_stand_at_the_times_of_the_log_in_their_own_kind(times, has_runs, tmp_path):
+    index = pd.MultiIndex.from_product([["A", "B"], times], names=["run", "time"]) if has_runs else times
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(len(index), 3)), index=index, columns=SENSORS)
+    small = LSTMForecaster(hidden_size=2, max_epochs=1)
+    model = AnomalyDetector(small, n_estimators=1, window_size=4, threshold=5.0, random_state=0).fit(X)
+    el.save(model, tmp_path / "model")
+    for fitted in (model, el.load(tmp_path / "model")):
+        kept = fitted.quiet_scores_.index.get_level_values("time")
+        assert kept.dtype.kind == times.dtype.kind
+        assert kept.tolist() == index.get_level_values(-1).tolist()

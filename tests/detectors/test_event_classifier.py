@@ -14,7 +14,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
@@ -632,3 +632,32 @@ def test_a_window_longer_than_the_longest_run_is_clipped_to_it(window_size):
         model = tiny(window_size=window_size).fit(X, y)
         np.testing.assert_array_equal(model.predict_proba(X), whole.predict_proba(X))
     assert model.window_size_ == N_ROWS
+
+
+class SinglePrecision(LogisticRegression):
+    """A classifier around a network, as skorch makes it: it has a `module`, and takes float32 alone."""
+
+    def __init__(self, module=None):
+        super().__init__()
+        self.module = module
+
+    def fit(self, X, y):
+        assert X.dtype == np.float32
+        return super().fit(X, y)
+
+    def predict_proba(self, X):
+        assert X.dtype == np.float32
+        return super().predict_proba(X)
+
+
+def searched(net):
+    return GridSearchCV(net, {"module": [None]}, cv=2)
+
+
+@pytest.mark.parametrize("inputs", [None, "level", "relative", "both"])
+@pytest.mark.parametrize("around", [lambda net: net, lambda net: make_pipeline("passthrough", net), searched])
+def test_networks_of_other_libraries_get_float32_whatever_the_inputs(inputs, around):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 2)), np.arange(80) % 20 > 16
+    model = EventClassifier(around(SinglePrecision()), mode="windows", window_size=4, n_estimators=2, inputs=inputs)
+    assert np.isfinite(model.fit(X, y.astype(int)).predict_proba(X)).all()

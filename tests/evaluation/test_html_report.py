@@ -257,15 +257,44 @@ def test_a_log_without_labels_or_events_has_no_recall(path):
     assert "mark no event" in quiet["warnings"][0]
 
 
-def test_an_array_is_one_run_and_false_alarms_are_told_by_the_step(path):
+def test_an_array_is_one_run_and_false_alarms_are_told_by_the_row(path):
     y = np.zeros(400, dtype=int)
     y[100:120] = y[300:320] = 1
     score = np.random.default_rng(0).normal(size=400) + 3 * y
     numbers = el.report(None, np.c_[score, score], y, path, y_score=score, threshold=2.5, **QUICK)
     flags = AlarmPolicy(2.5).flag(score)
-    assert numbers["per"] == "1,000 steps"
+    assert numbers["per"] == "1,000 rows"
     assert numbers["measures"]["false_alarm_rate"][0] == metrics.false_alarm_rate(y, flags)
-    assert "false alarms per 1,000 steps" in path.read_text()
+    assert "false alarms per 1,000 rows" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("step", "per"), [("s", "hour"), ("10s", "hour"), ("3min", "hour"), ("4min", "day"), ("1D", "day")]
+)
+def test_rates_are_told_in_one_unit_that_fits_the_length_of_the_log(path, step, per):
+    index = pd.date_range("2024-01-01", periods=400, freq=step)
+    y = pd.Series(0, index=index)
+    y.iloc[100:120] = y.iloc[300:320] = 1
+    score = np.random.default_rng(0).normal(size=400) + 3 * y
+    numbers = el.report(None, score.to_frame("a"), y, path, y_score=score, threshold=2.0, **QUICK)
+    rate = metrics.false_alarm_rate(y, AlarmPolicy(2.0).flag(score), per=per)
+    assert numbers["measures"]["false_alarm_rate"][0] * numbers["rated"] == pytest.approx(rate)
+    said = re.search(
+        r"at ([\d,.]+) false alarms per (\w+) .*, under alarm ([\d.]+) % of the quiet time", numbers["verdict"]
+    )
+    assert float(said.group(1).replace(",", "")) == pytest.approx(rate, rel=0.05) and said.group(2) == per
+    assert float(said.group(3)) == pytest.approx(100 * numbers["measures"]["alarm_duty"][0], rel=0.05)
+    others = {"hour", "day"} - {per}
+    assert not any(f"alarms per {other}" in path.read_text() for other in others)
+    assert read_page(path.read_text())[0]["rated"] == numbers["rated"]
+
+
+def test_an_alarm_that_does_not_end_stands_on_the_page(path):
+    stuck = pd.Series(np.where(X.groupby(level=0).cumcount() >= 30, 9.0, 0.0), index=X.index)
+    told = el.report(None, X, Y, path, y_score=stuck, threshold=THRESHOLD, **QUICK)
+    assert any(warning.startswith("The alarm does not end on 3 of 3 runs") for warning in told["warnings"])
+    assert any("of the quiet time is under alarm" in warning for warning in told["warnings"])
+    assert "The alarm does not end on 3 of 3 runs" in path.read_text()
 
 
 def test_the_card_counts_what_is_missing_and_what_stands_still(path):

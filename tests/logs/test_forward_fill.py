@@ -8,7 +8,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 import eventlstm as el
-from eventlstm.logs.forward_fill import describe_doubtful_sensors
 
 
 def with_holes(n_runs=3, n_rows=40, n_sensors=3, share=0.4, seed=0):
@@ -98,22 +97,3 @@ def test_in_a_pipeline_a_detector_still_sees_runs_and_times():
     detector = el.EventClassifier(LogisticRegression(), mode="windows", window_size=4, n_estimators=1)
     score = make_pipeline(el.ForwardFill(), detector).fit(X, y).predict_proba(X)
     assert score.shape == (len(X), 2) and np.isfinite(score).all()
-
-
-def test_sensors_that_tell_too_little_are_named_and_others_are_not():
-    rng = np.random.default_rng(0)
-    index = pd.MultiIndex.from_product([["A", "B"], range(50)], names=["machine", "time"])
-    noise = rng.normal(size=100)
-    columns = {
-        "sound": noise,
-        "empty": np.full(100, np.nan),
-        "still": np.where(np.arange(100) % 3, 4.0, np.nan),
-        "scarce": np.where(np.arange(100) % 3, np.nan, noise),
-        "frozen": np.where(np.arange(100) % 50 < 20, noise, 1.0) + (index.get_level_values(0) == "B") * noise,
-    }
-    assert describe_doubtful_sensors(pd.DataFrame(columns, index=index)) == [
-        "empty holds no value at all.",
-        "still never changes.",
-        "scarce is missing on 66% of the rows.",
-        "frozen does not change in the last half or more of 1 of 2 runs.",
-    ]
