@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..alarms.model_scores import last_step, score_rows, threshold_of
+from ..alarms.model_scores import last_step
 from ..archive.files import load
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend
 from ..evaluation.held_out import format_table
+from ..evaluation.learnt import tell_learnt
 from ..logs.files import read_log
 from ..logs.log import Log
 from ..metrics.row_scores import detection_report
-from .alarm_text import format_measured, measure, score_and_flag
+from .alarm_text import describe_events_under_alarm, find_threshold, format_measured, measure, score_and_flag
 from .names import BLEND, NETWORKS
 from .shared import check_table_output, print_doubtful_sensors, read_labels, write_table
-
-# The probability above which a classifier without a threshold takes a row for one of an event.
-HALF = 0.5
 
 
 def run_score(options: argparse.Namespace) -> None:
@@ -37,7 +35,7 @@ def run_score(options: argparse.Namespace) -> None:
     if log.y is not None:
         event, horizon = getattr(model, "event_label_", 1), getattr(model, "horizon_", "0")
         labels = read_labels(log.y, 1 if options.events else event, horizon)
-        print(_measure(model, labels, scores, threshold))
+        print("\n".join([*tell_learnt(model, log.X), _measure(model, labels, scores, threshold)]))
 
 
 def read_log_like(model: Any, options: argparse.Namespace) -> Log:
@@ -70,17 +68,15 @@ def _is_detector(model: Any) -> bool:
 
 def _score(model: Any, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """Return the score and the alarm of each row, and the threshold."""
-    if _is_detector(model):
-        score, flags = score_and_flag(model, X)
-        return pd.DataFrame({"score": score, "alarm": flags}), last_step(model).threshold_
-    score, threshold = score_rows(model, X), threshold_of(model)
-    threshold = HALF if threshold is None else threshold
-    return pd.DataFrame({"score": score, "alarm": (score > threshold).astype(int)}, X.index), threshold
+    score, flags = score_and_flag(model, X)
+    return pd.DataFrame({"score": score, "alarm": flags}), find_threshold(model)
 
 
 def _measure(model: Any, labels: pd.Series, scores: pd.DataFrame, threshold: float) -> str:
-    """Return the measures of labelled scores as text: of alarms for a detector, of rows for a classifier."""
-    if _is_detector(model):
-        return format_measured({"detector": measure(labels, scores["alarm"])})
-    name = BLEND if isinstance(last_step(model), EventBlend) else NETWORKS
-    return format_table(pd.DataFrame({name: detection_report(labels, np.asarray(scores["score"]), threshold)}).T)
+    """Return the measures of labelled scores as text: of rows for a classifier, and of alarms."""
+    name = "detector" if _is_detector(model) else BLEND if isinstance(last_step(model), EventBlend) else NETWORKS
+    said = [format_measured({name: measure(labels, scores["alarm"])})]
+    if not _is_detector(model):
+        of_rows = detection_report(labels, np.asarray(scores["score"]), threshold)
+        said.insert(0, format_table(pd.DataFrame({name: of_rows}).T))
+    return "\n".join([*said, *describe_events_under_alarm(labels, scores["alarm"])])
