@@ -146,7 +146,8 @@ def _suit_policy(y: pd.Series, options: argparse.Namespace) -> AlarmPolicy:
 
 def _make_choice(y: pd.Series, policy: AlarmPolicy, options: argparse.Namespace) -> Callable[..., float]:
     """Return what chooses the threshold: most events for the fewest false alarms, within the limits asked for."""
-    choose = partial(choose_threshold, objective="f1", cost=options.cost, policy=policy, **_limits(options))
+    wanted: dict[str, Any] = {"objective": "f1", "cost": options.cost, "policy": policy, **_limits(options)}
+    choose: Callable[..., float] = partial(choose_threshold, **wanted)
     choose(y, y.astype(float))  # limits that even perfect scores would not keep are refused before any training
     return choose
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,9 @@ def tell_learnt(model: Any, X: Any) -> list[str]:
     if fingerprint is None:
         return []
     try:
-        seen = before_last(model, X)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what there is to say was said when these rows were scored
+            seen = before_last(model, X)
         values = np.asarray(seen, dtype=np.float64)
     except (ValueError, TypeError):  # scores of these rows came from elsewhere, and the model cannot read them
         return []
