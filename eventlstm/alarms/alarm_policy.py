@@ -59,6 +59,8 @@ class AlarmPolicy(BaseEstimator):
     merge_gap : int, float, str or Timedelta, default=15
         How long an alarm stays on after the last row on which this held. When it holds again within this time, the
         alarm goes on, and no new one starts. The default is the span over which `AnomalyDetector` smooths its scores.
+        It is too long for events shorter than some 60 rows: an alarm that is still on when an event begins is for
+        nothing. `eventlstm fit` and `report` take a quarter of the events' median length, at most 15.
     cooldown : int, float, str or Timedelta, default=0
         How long, from the first row out of an alarm, no other starts. One starts then if the score is still high.
     max_duration : int, float, str or Timedelta, default=None

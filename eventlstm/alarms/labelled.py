@@ -13,9 +13,12 @@ from sklearn.metrics import confusion_matrix_at_thresholds
 from sklearn.utils import check_consistent_length
 
 from .._validation import Interval, StrOptions
+from ..logs.events import row_labels
 from ..logs.index import read_index
-from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray
-from ..logs.steps import cut_stretches, longest_steps, usual_steps
+from ..logs.shared import FloatArray, IntArray
+from ..logs.steps import cut_stretches
+from .alarm_policy import AlarmPolicy
+from .policy_choice import PolicyAlarms, quiet_days
 from .score_threshold import ScoreThreshold, read_labels, read_values
 
 MAX_CANDIDATES = 200  # thresholds at which a measure of one's own is taken
@@ -141,6 +144,7 @@ def choose_threshold(
     min_precision: float | None = None,
     min_recall: float | None = None,
     cost: tuple[float, float] | None = None,
+    policy: AlarmPolicy | None = None,
 ) -> float:
     """Return the threshold at which ``y_score > threshold`` does best on labelled rows held out from training.
 
@@ -164,6 +168,11 @@ def choose_threshold(
     cost : tuple of (float, float), default=None
         What a missed event and what a false alarm cost, in any unit. With it, the threshold of the least cost within
         the limits is returned, and `objective` is not asked.
+    policy : AlarmPolicy, default=None
+        The rules that will make alarms of the scores: false alarms, missed events, and every measure but "mcc" are then
+        of the alarms that they make, found among up to 200 thresholds, and of those that do as well, the one with the
+        best "mcc" is taken. Its own threshold is not used. By default an alarm is a stretch of flagged rows, and
+        objectives and `min_recall` are of rows.
 
     Returns
     -------
@@ -218,17 +227,51 @@ def choose_threshold(
     """
     labels, scores = _check(y_true, y_score, objective, cost)
     *counts, thresholds = (column[::-1] for column in confusion_matrix_at_thresholds(labels, scores))
-    alarms = partial(_Alarms, y_true, y_score, labels == 1, scores, thresholds)
-    value = OBJECTIVES[objective](*counts) if cost is None else -alarms().cost(*cost)
+    between = _between(thresholds[::-1])[:0:-1]
+    if policy is not None:
+        kept = _spread(counts[1] + counts[3])
+        *counts, thresholds, between = (column[kept] for column in (*counts, thresholds, between))
+    measure = _measures(y_true, y_score, labels, scores, thresholds, counts, policy)
+    value = measure[objective]() if cost is None else -measure["cost"](*cost)
     limits = {
-        "max_false_alarms_per_day": (max_false_alarms_per_day, lambda: -alarms().false_per_day()),
-        "min_precision": (min_precision, lambda: _precision(*counts)),
-        "min_recall": (min_recall, lambda: _recall(*counts)),
+        "max_false_alarms_per_day": (max_false_alarms_per_day, lambda: -measure["false_per_day"]()),
+        "min_precision": (min_precision, measure["precision"]),
+        "min_recall": (min_recall, measure["recall"]),
     }
     allowed = _allowed(limits, len(thresholds))
     best = np.flatnonzero(allowed & (value == value[allowed].max()))
+    if policy is not None:
+        return float(between[best[np.argmax(_mcc(*counts)[best])]])
     fewest_flags = cost is not None or objective == "recall"  # which do not mind how long false alarms last
-    return float(_between(thresholds[::-1])[:0:-1][best[-1 if fewest_flags else 0]])
+    return float(between[best[-1 if fewest_flags else 0]])
+
+
+def _spread(n_flagged: FloatArray) -> IntArray:
+    """Return at most MAX_CANDIDATES places among falling numbers of flagged rows, in ratios, for events are rare."""
+    wanted = np.geomspace(1, n_flagged[0], MAX_CANDIDATES)
+    return np.unique(len(n_flagged) - 1 - np.searchsorted(n_flagged[::-1], wanted))
+
+
+def _measures(
+    y_true: Any,
+    y_score: Any,
+    labels: np.ndarray,
+    scores: FloatArray,
+    thresholds: FloatArray,
+    counts: list[FloatArray],
+    policy: AlarmPolicy | None,
+) -> dict[str, Callable[..., FloatArray]]:
+    """Return what is measured at each threshold, by name, when it is asked for: of rows, or of a policy's alarms."""
+    of_rows = {name: partial(measure, *counts) for name, measure in OBJECTIVES.items()}
+    if policy is None:
+        alarms = partial(_Alarms, y_true, y_score, labels == 1, scores, thresholds)
+        return of_rows | {
+            "cost": lambda *cost: alarms().cost(*cost),
+            "false_per_day": lambda: alarms().false_per_day(),
+        }
+    event = pd.Series(labels, row_labels(y_true, y_score))
+    made = PolicyAlarms(event, scores, policy, thresholds)
+    return of_rows | {name: getattr(made, name) for name in ("f1", "recall", "precision", "cost", "false_per_day")}
 
 
 def _check(y_true: Any, y_score: Any, objective: str, cost: Any) -> tuple[np.ndarray, FloatArray]:
@@ -286,16 +329,7 @@ class _Alarms:
 
     def false_per_day(self) -> FloatArray:
         """Return the false alarms in a day of quiet rows."""
-        if not self.rows.is_datetime:
-            raise ValueError(
-                "max_false_alarms_per_day counts days, but the index of y_true holds no date-times. Pass a Series "
-                "with the index of the log, or limit the rows by min_precision."
-            )
-        runs = self.rows.runs
-        steps = np.diff(self.rows.times, append=self.rows.times[-1:]).astype(np.float64)
-        steps[np.append(self._starts()[1:], len(steps)) - 1] = np.inf
-        steps = np.where(steps > longest_steps(self.rows, "auto")[runs], usual_steps(self.rows)[runs], steps)
-        return self._false() / (steps[~self.event].sum() / NANOSECONDS_A_DAY)
+        return self._false() / quiet_days(self.rows, self.event)
 
     def _starts(self) -> IntArray:
         return cut_stretches(self.rows, np.inf)

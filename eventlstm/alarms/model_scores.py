@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 
 from ..logs.shared import FloatArray
 from .alarm_policy import AlarmPolicy
+from .policy_choice import suit_policy
 
 DEFAULT_WINDOW = 32  # rows of history beside a model that does not say how many it looks at
 
@@ -75,13 +76,23 @@ def as_reached(threshold: float) -> float:
     return float(np.nextafter(threshold, np.inf))
 
 
-def policy_of(model: Any) -> AlarmPolicy:
-    """Return the default rules for alarms, yet without a threshold; none lasts over a gap that the model knows."""
+def policy_of(model: Any, y: Any = None) -> AlarmPolicy:
+    """Return the rules for alarms that a model keeps, else those that suit the events it has learnt.
+
+    A model that has learnt none, and is no detector with rules of its own, gets those that suit the events of `y`. None
+    lasts over a gap that the model knows. Only rules that `eventlstm fit` chose come with a threshold.
+    """
     inner = last_step(model)
+    if hasattr(model, "alarm_policy_"):
+        policy = clone(model.alarm_policy_)
+    elif hasattr(inner, "merge_rows_"):
+        policy = AlarmPolicy(merge_gap=inner.merge_rows_)
+    else:
+        policy = AlarmPolicy() if y is None or hasattr(inner, "anomaly_score") else suit_policy(y)
     longest = getattr(inner, "max_gap_", np.inf)
-    if not np.isfinite(longest):
-        return AlarmPolicy()
-    return AlarmPolicy(max_gap=pd.Timedelta(int(longest), "ns") if inner.has_dates_ else longest)
+    if policy.max_gap is None and np.isfinite(longest):
+        policy.set_params(max_gap=pd.Timedelta(int(longest), "ns") if inner.has_dates_ else longest)
+    return policy
 
 
 def window_size_of(model: Any) -> int:

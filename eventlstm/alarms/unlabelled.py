@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,9 +24,9 @@ from .score_threshold import (
 from .tails import Clusters, Tail, autocorrelation_time, fit_tail, independent_rows, upper_quantile
 
 
-def make_rule(max_false_alarms_per_day: float) -> AutoThreshold:
+def make_rule(max_false_alarms_per_day: float, merge_gap: Any = MERGE_ROWS) -> AutoThreshold:
     """Return the rule for a threshold that counts alarms as `make_policy` joins them."""
-    return AutoThreshold(max_false_alarms_per_day, merge_gap=MERGE_ROWS)
+    return AutoThreshold(max_false_alarms_per_day, merge_gap=merge_gap)
 
 
 POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -239,7 +239,7 @@ class AutoThreshold(ScoreThreshold):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "max_false_alarms_per_day": [POSITIVE],
         "false_alarm_rate": [RATE, None],
-        "merge_gap": [Interval(Integral, 0, None, closed="left"), str, pd.Timedelta],
+        "merge_gap": [Interval(Real, 0, None, closed="left"), str, pd.Timedelta],
     }
 
     def __init__(

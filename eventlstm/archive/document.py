@@ -25,6 +25,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from ..alarms.alarm_policy import AlarmPolicy
 from ..alarms.dynamic_threshold import DynamicThreshold
 from ..alarms.labelled import LabelledThreshold
 from ..alarms.streaming_tail_threshold import StreamingTailThreshold
@@ -53,6 +54,7 @@ CLASSES: dict[str, type] = {
     for cls in (
         *LOSSES.values(),
         ADASYN,
+        AlarmPolicy,
         AnomalyDetector,
         Augmentation,
         AutoThreshold,

@@ -21,6 +21,8 @@ from ..logs.units import Units, tell_count, tell_number
 from ..metrics.alarm_summary import AlarmReport, report_alarms, report_random_alarms
 from ..metrics.measured_rows import read_rows
 
+# The probability above which a classifier without a threshold takes a row for one of an event.
+HALF = 0.5
 # How far what comes may be off what was asked, with so many independent alarms to judge by: see AutoThreshold.
 SPREAD = 1.5
 # Alarms on new rows, as a multiple of the budget, from which on the log is called changed.
@@ -29,9 +31,15 @@ DELAY_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def make_policy(model: Any) -> AlarmPolicy:
-    """Return the rules that make alarms of the scores of a fitted detector, or of a pipeline that ends in one."""
-    policy: AlarmPolicy = policy_of(model).set_params(threshold=threshold_of(model))
+    """Return the rules that make alarms of the scores of a fitted model, with its threshold."""
+    policy: AlarmPolicy = policy_of(model).set_params(threshold=find_threshold(model))
     return policy
+
+
+def find_threshold(model: Any) -> float:
+    """Return the score that an alarm is above."""
+    threshold = threshold_of(model)
+    return HALF if threshold is None else threshold
 
 
 def score_and_flag(model: Any, X: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -68,12 +76,12 @@ def say_rows(index: pd.Index, units: Units) -> str:
     return f"{rows}, {say_time(index, units)}" if units.has_dates else rows
 
 
-def describe_threshold(detector: AnomalyDetector, max_false_alarms_per_day: float, units: Units) -> str:
+def describe_threshold(detector: AnomalyDetector, max_false_alarms_per_day: float, merge_gap: Any, units: Units) -> str:
     """Say what the threshold of a fitted detector stands for, and how sure that is."""
     held_out = detector.held_out_scores_
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the fit of the detector has told it
-        rule = make_rule(max_false_alarms_per_day).fit(held_out)
+        rule = make_rule(max_false_alarms_per_day, merge_gap).fit(held_out)
     budget = f"at most {tell_count(max_false_alarms_per_day, 'false alarm')} a day"
     budget += " of each machine" * _has_several_runs(held_out.index)
     if units.per == "hour":
@@ -149,6 +157,12 @@ def count_events_under_alarm(labels: pd.Series, flags: pd.Series) -> int:
     onsets, _ = read_rows(flags).true_events
     missed = np.searchsorted(onsets, first) == np.searchsorted(onsets, last, side="right")
     return int((missed & (flags.to_numpy()[first] == 1)).sum())
+
+
+def describe_events_under_alarm(labels: pd.Series, flags: pd.Series) -> list[str]:
+    """Say how many events were missed as one alarm had started before them; nothing where none was."""
+    n_under = count_events_under_alarm(labels, flags)
+    return [f"Of the events missed, {n_under} began under an alarm that had started before."] if n_under else []
 
 
 def format_measured(reports: Mapping[str, AlarmReport | None], units: Units) -> str:

@@ -13,19 +13,23 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ..alarms.alarm_policy import MERGE_ROWS, AlarmPolicy
 from ..alarms.unlabelled import make_rule
 from ..archive.files import save
 from ..detectors.anomaly_detector import AnomalyDetector, default_forecaster
+from ..evaluation.alarm_choice import summarise
 from ..evaluation.baselines import unlabelled_baselines
+from ..evaluation.text import policy_sentence
 from ..logs.files import read_log
 from ..logs.index import read_index
 from ..logs.log import Log
 from ..logs.units import Units, tell_count
+from ..metrics.alarm_summary import AlarmReport
 from .alarm_text import (
     choose_units,
-    count_events_under_alarm,
     describe_alarms,
     describe_chance,
+    describe_events_under_alarm,
     describe_threshold,
     format_alarms,
     format_measured,
@@ -45,7 +49,7 @@ from .outputs import (
     write_files,
     write_table,
 )
-from .shared import enumerate_first, print_doubtful_sensors, with_fill
+from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
 
 OURS = "detector"
 BASELINES = ("one-step difference", "ridge regression, 8 rows")
@@ -74,17 +78,20 @@ def run_detect(options: argparse.Namespace) -> None:
     task, units = _choose_rows(log, options), choose_units(log.X.index)
     _describe(task, options, units)
     task = _leave_out_still_sensors(task)
-    model = with_fill(_make_detector(options)).fit(*task.learnt)
+    rules = read_rules(options, task.X, MERGE_ROWS)
+    model = with_fill(_make_detector(options, rules)).fit(*task.learnt)
     keep_reading(model, task.X.index, classes, options)
+    model.alarm_policy_ = rules
     score, flags = score_and_flag(model, task.X)
     alarms = tabulate_alarms(_list_alarms(model, task.X, score), list(task.X.index.names[:-1]))
-    print(describe_threshold(model[-1], options.max_false_alarms_per_day, units))
+    print(describe_threshold(model[-1], options.max_false_alarms_per_day, rules.merge_gap, units))
+    print(policy_sentence(rules))
     print(describe_alarms(flags, task.among, options.max_false_alarms_per_day, units))
     print_alarm_time(flags, task.y, units)
     if len(alarms):
         print(format_alarms(alarms, N_SHOWN), flush=True)
-    if task.y is not None:
-        _measure(task, flags, options, units)
+    if task.y is not None and (found := _measure(task, flags, rules, options, units)) is not None:
+        model.held_out_ = summarise(found)
     _write(options, alarms, pd.DataFrame({"score": score, "alarm": flags}), model)
 
 
@@ -161,11 +168,11 @@ def _leave_out_still_sensors(task: Task) -> Task:
     return task._replace(X=task.X[moving], learnt=task.learnt._replace(X=task.learnt.X[moving]))
 
 
-def _make_detector(options: argparse.Namespace) -> AnomalyDetector:
+def _make_detector(options: argparse.Namespace, rules: AlarmPolicy) -> AnomalyDetector:
     detector = AnomalyDetector(
         window_size=options.window_size,
         n_estimators=options.members,
-        threshold=make_rule(options.max_false_alarms_per_day),
+        threshold=make_rule(options.max_false_alarms_per_day, rules.merge_gap),
         max_false_alarms_per_day=options.max_false_alarms_per_day,
         random_state=options.seed,
         verbose=int(sys.stderr.isatty()),
@@ -181,16 +188,21 @@ def _list_alarms(model: Pipeline, X: pd.DataFrame, score: pd.Series) -> pd.DataF
     return make_policy(model).to_events(score, model[-1].attribution(model[:-1].transform(X)))
 
 
-def _measure(task: Task, flags: pd.Series, options: argparse.Namespace, units: Units) -> None:
-    """Print what the alarms find beside those of baselines, on rows that were not learnt from where there are any."""
+def _measure(
+    task: Task, flags: pd.Series, rules: AlarmPolicy, options: argparse.Namespace, units: Units
+) -> AlarmReport | None:
+    """Print what the alarms find beside those of baselines, on rows that were not learnt from where there are any.
+
+    What they find on such rows is returned.
+    """
     assert task.y is not None
     rest = ~task.among if not task.among.all() else task.among
     labels = task.y[rest]
     ours = measure(labels, flags[rest])
     if ours is None:
         print(format_measured({OURS: ours}, units))
-        return
-    others = {} if options.no_baselines else _measure_baselines(task, labels, rest, options)
+        return None
+    others = {} if options.no_baselines else _measure_baselines(task, labels, rest, rules, options)
     if task.among.all():
         print("Measured on rows that were learnt from, but for the events: expect more false alarms on new rows.")
     else:
@@ -198,22 +210,26 @@ def _measure(task: Task, flags: pd.Series, options: argparse.Namespace, units: U
     if options.horizon != "0":
         print(f"Events begin {options.horizon} early here, and delays count from there.")
     print(format_measured({OURS: ours, **others}, units))
-    n_under = count_events_under_alarm(labels, flags[rest])
-    if n_under:
-        print(f"Of the events missed, {n_under} began under an alarm that had started before.")
+    for said in describe_events_under_alarm(labels, flags[rest]):
+        print(said)
     if flags[rest].any():
         print(describe_chance(labels, flags[rest]))
+    return None if task.among.all() else ours
 
 
-def _measure_baselines(task: Task, labels: pd.Series, rest: np.ndarray, options: argparse.Namespace) -> dict[str, Any]:
+def _measure_baselines(
+    task: Task, labels: pd.Series, rest: np.ndarray, rules: AlarmPolicy, options: argparse.Namespace
+) -> dict[str, Any]:
     """Return the measures of simple forecasts, whose errors are scored and whose threshold is found in the same way."""
     reports = {}
     for name in BASELINES:
         detector = clone(unlabelled_baselines(options.seed)[name])
-        detector.set_params(threshold=make_rule(options.max_false_alarms_per_day))
+        detector.set_params(threshold=make_rule(options.max_false_alarms_per_day, rules.merge_gap))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # ours has told it of the same rows
-            _, flags = score_and_flag(with_fill(detector).fit(*task.learnt), task.X)
+            model = with_fill(detector).fit(*task.learnt)
+        model.alarm_policy_ = rules
+        _, flags = score_and_flag(model, task.X)
         reports[name] = measure(labels, flags[rest])
     return reports
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,24 +15,30 @@ import pandas as pd
 from sklearn.model_selection import FixedThresholdClassifier
 from tqdm import tqdm
 
-from ..alarms.model_scores import as_reached, threshold_of
+from ..alarms.alarm_policy import AlarmPolicy
+from ..alarms.labelled import choose_threshold
+from ..alarms.model_scores import as_reached, policy_of, threshold_of
+from ..alarms.policy_choice import suit_policy
 from ..archive.files import save
 from ..datasets.sensor_log import make_sensor_log
 from ..detectors.event_blend import EventBlend
 from ..detectors.event_classifier import EventClassifier
+from ..evaluation.alarm_choice import choose_alarms, summarise
 from ..evaluation.baselines import baselines
-from ..evaluation.held_out import choose_splitter, compare, format_table, verdict
+from ..evaluation.held_out import choose_splitter, compare, format_table, number_folds, verdict
 from ..evaluation.html_report import report
+from ..evaluation.text import policy_sentence
 from ..logs.events import event_onsets
 from ..logs.files import read_log
 from ..logs.index import read_index
 from ..logs.log import Log
 from ..logs.splitters import RunKFold
 from ..recurrent.lstm_classifier import LSTMClassifier
+from .alarm_text import choose_units, format_measured
 from .labels import keep_reading, label_rows
 from .names import BLEND, NETWORKS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_files, write_table
-from .shared import enumerate_first, print_doubtful_sensors, with_fill
+from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
 
 KEPT = REPORT, LOG, MODEL = "report.html", "log.csv", "model.eventlstm"  # of the demo
 UNMEASURED = "pass --threshold 0.5 (say) to fit without measuring."
@@ -50,20 +57,21 @@ def run_demo(options: argparse.Namespace) -> None:
     scores: dict[str, np.ndarray] = {}
     table, model = _fit_and_measure(log, options, scores)
     print(verdict(table, table.index[0]))
-    _write_report(log, scores, table.index[0], threshold_of(model), folder / REPORT)
+    _write_report(log, scores, table.index[0], policy_of(model), folder / REPORT)
     if options.keep is not None:
         made = log.X.assign(failure=log.y).reset_index()
         write_files((folder / LOG, partial(write_table, made, index=False)), (folder / MODEL, partial(save, model)))
 
 
-def _write_report(log: Log, scores: dict[str, np.ndarray], ours: str, threshold: float | None, path: Path) -> None:
+def _write_report(log: Log, scores: dict[str, np.ndarray], ours: str, policy: AlarmPolicy, path: Path) -> None:
     """Write the page of the scores of held-out runs, where there is what draws it."""
     if find_spec("plotly") is None:
         print('For a page of scores, events and alarms: pip install -c constraints.txt -e ".[report]"')
         return
     others = {name: values for name, values in scores.items() if name != ours}
     title = "Pumps made by eventlstm demo, each scored by models of other pumps"
-    report(None, *log, path, y_score=scores[ours], threshold=threshold, baselines=others, title=title)
+    threshold = policy.threshold
+    report(None, *log, path, y_score=scores[ours], threshold=threshold, policy=policy, baselines=others, title=title)
     print(f"Wrote {path}: open it in a browser, and move the threshold.")
 
 
@@ -75,6 +83,8 @@ def run_fit(options: argparse.Namespace) -> None:
         raise ValueError(
             f"--threshold {options.threshold:g} is no probability to alarm at. Pass a number above 0 and below 1."
         )
+    if options.threshold is not None and (options.cost or _limits(options)):
+        raise ValueError("--threshold leaves nothing to choose. Pass it, or what alarms may cost, not both.")
     check_outputs({}, [options.output], options.log, options.events)
     refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
     log = read_log(
@@ -87,7 +97,9 @@ def run_fit(options: argparse.Namespace) -> None:
         if len(table) > 1:
             print(verdict(table, table.index[0]))
     else:
+        policy = _suit_policy(labelled.y, options)
         model = _with_threshold(with_fill(_make_model(options)), options.threshold).fit(*labelled)
+        model.alarm_policy_ = policy.set_params(threshold=options.threshold)
     keep_reading(model, log.X.index, classes, options)
     save(model, options.output)
     source = "from held-out rows" if options.threshold is None else "as given"
@@ -98,19 +110,47 @@ def _fit_and_measure(
     log: Log, options: argparse.Namespace, scores: dict[str, np.ndarray] | None = None
 ) -> tuple[pd.DataFrame, FixedThresholdClassifier]:
     """Measure on held-out runs, whose `scores` are kept, then fit on all of them with the threshold found."""
-    X, y = log.X, log.y
+    X, y, scores = log.X, log.y, {} if scores is None else scores
     splitter = _check_folds(options, X, y)
     _describe(X, y, splitter)
+    policy = _suit_policy(y, options)
+    choose = _make_choice(y, policy, options)
     others = {} if options.no_baselines else baselines(options.window_size, options.seed)
     ours = BLEND if options.model == BLEND else NETWORKS
     models = {name: with_fill(model) for name, model in {ours: _make_model(options), **others}.items()}
     n_fits = len(models) * splitter.get_n_splits() + 1
     with tqdm(total=n_fits, desc="fits", disable=not sys.stderr.isatty()) as bar:
-        table, thresholds = compare(models, X, y, splitter, bar.update, VARIANTS, scores)
-        model = _with_threshold(models[ours], thresholds[ours]).fit(X, y)
+        table, _ = compare(models, X, y, splitter, bar.update, VARIANTS, scores)
+        threshold, alarms = choose_alarms(y, scores[ours], number_folds(splitter, X, y), policy, choose)
+        model = _with_threshold(models[ours], threshold).fit(X, y)
         bar.update()
+    model.alarm_policy_ = policy.set_params(threshold=threshold)
+    model.held_out_ = table.loc[ours].to_dict() | summarise(alarms)
     print(format_table(table))
+    print(format_measured({ours: alarms}, choose_units(X.index)))
     return table, model
+
+
+def _suit_policy(y: pd.Series, options: argparse.Namespace) -> AlarmPolicy:
+    """Return the rules for alarms that are asked for, or that suit the events, and print them."""
+    policy = read_rules(options, y, suit_policy(y).merge_gap)
+    suited = "to suit the events (--merge-gap)" if options.merge_gap is None else "as asked"
+    print(f"{policy_sentence(policy)[:-1]}, {suited}.", flush=True)
+    return policy
+
+
+def _make_choice(y: pd.Series, policy: AlarmPolicy, options: argparse.Namespace) -> Callable[..., float]:
+    """Return what chooses the threshold: most events for the fewest false alarms, within the limits asked for."""
+    wanted: dict[str, Any] = {"objective": "f1", "cost": options.cost, "policy": policy, **_limits(options)}
+    choose: Callable[..., float] = partial(choose_threshold, **wanted)
+    choose(y, y.astype(float))  # limits that even perfect scores would not keep are refused before any training
+    return choose
+
+
+def _limits(options: argparse.Namespace) -> dict[str, float]:
+    """Return the limits on alarms that were asked for."""
+    limits = {name: getattr(options, name) for name in ("max_false_alarms_per_day", "min_recall")}
+    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 def _make_model(options: argparse.Namespace) -> EventBlend | EventClassifier:

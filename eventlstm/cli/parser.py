@@ -99,6 +99,7 @@ class ShowVersion(argparse.Action):
 def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--keep", metavar="FOLDER", type=Path, help="write the log and the model into this folder")
     _add_training_options(demo)
+    demo.set_defaults(merge_gap=None, min_duration="0", max_false_alarms_per_day=None, min_recall=None, cost=None)
     demo.set_defaults(run_command="fit.run_demo")
 
 
@@ -108,6 +109,13 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     _add_drop(fit)
     _add_horizon(fit)
     fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
+    alarms = fit.add_argument_group("what alarms are, and what they may cost on rows held out")
+    _add_rules(alarms, merge_gap="a quarter of an event, at most 15 rows")
+    alarms.add_argument("--max-false-alarms-per-day", metavar="N", type=float, help="the most that are borne a machine")
+    alarms.add_argument("--min-recall", metavar="SHARE", type=float, help="the least share of events to be found")
+    alarms.add_argument(
+        "--cost", metavar=("MISS", "FALSE"), nargs=2, type=float, help="what a missed event and a false alarm cost"
+    )
     _add_no_baselines(fit)
     _add_training_options(fit)
     fit.set_defaults(run_command="fit.run_fit")
@@ -134,6 +142,7 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     results.add_argument("--scores", metavar="SCORES", type=Path, help="CSV file, a score and an alarm per row")
     results.add_argument("--save", metavar="MODEL", type=Path, help="the model, for `eventlstm score`")
     _add_raw(detect)
+    _add_rules(detect, merge_gap="15 rows")
     detect.add_argument(
         "--max-false-alarms-per-day",
         metavar="N",
@@ -208,6 +217,17 @@ def _add_drop(parser: argparse.ArgumentParser) -> None:
 def _add_horizon(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--horizon", default="0", help="rows (12) or time (6h) before an event to warn in, counted to it (default: 0)"
+    )
+
+
+def _add_rules(alarms: Any, *, merge_gap: str) -> None:
+    alarms.add_argument(
+        "--merge-gap",
+        metavar="SPAN",
+        help=f"rows (3) or time (2h) that an alarm outlasts the last row above (default: {merge_gap})",
+    )
+    alarms.add_argument(
+        "--min-duration", metavar="SPAN", default="0", help="how long rows are above until an alarm (default: 0)"
     )
 
 

@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..alarms.model_scores import last_step, score_rows, threshold_of
+from ..alarms.model_scores import last_step
 from ..archive.files import load
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend
 from ..evaluation.held_out import format_table
+from ..evaluation.learnt import tell_learnt
 from ..logs.files import read_log
 from ..logs.log import Log
 from ..logs.units import Units
 from ..metrics.row_scores import detection_report
 from .alarm_text import (
     choose_units,
+    describe_events_under_alarm,
     describe_rate,
+    find_threshold,
     format_measured,
     measure,
     print_alarm_time,
@@ -29,9 +32,6 @@ from .labels import label_rows
 from .names import BLEND, NETWORKS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
 from .shared import print_doubtful_sensors
-
-# The probability above which a classifier without a threshold takes a row for one of an event.
-HALF = 0.5
 
 
 def run_score(options: argparse.Namespace) -> None:
@@ -49,7 +49,7 @@ def run_score(options: argparse.Namespace) -> None:
     print(f"{describe_rate(scores['alarm'], units)}, at a threshold of {threshold:.4f}.")
     print_alarm_time(scores["alarm"], log.y, units)
     if log.y is not None:
-        print(_measure(model, log.y, scores, threshold, units))
+        print("\n".join([*tell_learnt(model, log.X), _measure(model, log.y, scores, threshold, units)]))
 
 
 def read_log_like(model: Any, options: argparse.Namespace) -> Log:
@@ -87,17 +87,15 @@ def _is_detector(model: Any) -> bool:
 
 def _score(model: Any, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """Return the score and the alarm of each row, and the threshold."""
-    if _is_detector(model):
-        score, flags = score_and_flag(model, X)
-        return pd.DataFrame({"score": score, "alarm": flags}), last_step(model).threshold_
-    score, threshold = score_rows(model, X), threshold_of(model)
-    threshold = HALF if threshold is None else threshold
-    return pd.DataFrame({"score": score, "alarm": (score > threshold).astype(int)}, X.index), threshold
+    score, flags = score_and_flag(model, X)
+    return pd.DataFrame({"score": score, "alarm": flags}), find_threshold(model)
 
 
 def _measure(model: Any, labels: pd.Series, scores: pd.DataFrame, threshold: float, units: Units) -> str:
-    """Return the measures of labelled scores as text: of alarms for a detector, of rows for a classifier."""
-    if _is_detector(model):
-        return format_measured({"detector": measure(labels, scores["alarm"])}, units)
-    name = BLEND if isinstance(last_step(model), EventBlend) else NETWORKS
-    return format_table(pd.DataFrame({name: detection_report(labels, np.asarray(scores["score"]), threshold)}).T)
+    """Return the measures of labelled scores as text: of rows for a classifier, and of alarms."""
+    name = "detector" if _is_detector(model) else BLEND if isinstance(last_step(model), EventBlend) else NETWORKS
+    said = [format_measured({name: measure(labels, scores["alarm"])}, units)]
+    if not _is_detector(model):
+        of_rows = detection_report(labels, np.asarray(scores["score"]), threshold)
+        said.insert(0, format_table(pd.DataFrame({name: of_rows}).T))
+    return "\n".join([*said, *describe_events_under_alarm(labels, scores["alarm"])])

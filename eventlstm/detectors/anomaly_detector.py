@@ -20,6 +20,7 @@ from ..alarms.tails import find_offset
 from ..alarms.unlabelled import AutoThreshold
 from ..logs.checking import check_fit, check_scoring
 from ..logs.events import row_labels
+from ..logs.fingerprint import take_fingerprint
 from ..logs.index import RowIndex, run_names
 from ..logs.input_scaler import InputScaler
 from ..logs.rows import Rows
@@ -151,6 +152,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Whether it held lengths of time, since the start of a test.
     index_names_ : list or None
         The names of the index levels in `fit`, run first and time last; None when the rows came without.
+    fingerprint_ : dict
+        A sample of hashes of the rows in `fit`, by which `report` knows them again.
 
     Warns
     -----
@@ -292,6 +295,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         log, index, facts = check_fit(self, X)
         self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
         self.has_elapsed_ = _says_elapsed(X)
+        self.fingerprint_ = take_fingerprint(X, log.values)
         quiet = find_quiet(X, y, self.normal_label, len(log.values))
         refuse_few(quiet, self.normal_label, self.validation_fraction)
         warn_if_torn(index, log.starts, self.window_size)

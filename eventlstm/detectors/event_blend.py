@@ -20,7 +20,10 @@ from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from .._validation import Interval, check_is_fitted, fit_context
+from ..alarms.policy_choice import suit_merge_rows
 from ..logs.checking import check_fit, check_log_values, refuse_lost_index, refuse_one_class
+from ..logs.events import is_event
+from ..logs.fingerprint import take_fingerprint
 from ..logs.shared import LARGEST_SEED
 from ..recurrent.members import make_members, mean_log_odds
 from ..training.crew import side_by_side
@@ -86,6 +89,10 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         Their names, when `X` was a DataFrame with string columns.
     index_names_ : list or None
         The names of the index levels in `fit`, run first and time last; None when the rows came without.
+    fingerprint_ : dict
+        A sample of hashes of the rows in `fit`, by which `report` knows them again.
+    merge_rows_ : int
+        For how many rows an alarm is to outlast its last row above, by the length of the events in `fit`.
 
     See Also
     --------
@@ -227,8 +234,10 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         """
         names, parts = self._make_parts()
         self._weigh(names)
-        checked, _, facts = check_fit(self, X, y, sample_weight)
+        checked, index, facts = check_fit(self, X, y, sample_weight)
         self.index_names_ = facts.index_names_
+        self.fingerprint_ = take_fingerprint(X, checked.values)
+        self.merge_rows_ = suit_merge_rows(is_event(checked.labels), index)
         self.classes_ = np.unique(checked.labels)
         refuse_one_class(checked.labels, checked.weight)
         weighted = checked.weight is not None and (checked.weight != 1).any()

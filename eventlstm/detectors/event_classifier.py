@@ -16,8 +16,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from .._validation import Interval, StrOptions, check_is_fitted, fit_context
+from ..alarms.policy_choice import suit_merge_rows
 from ..logs.checking import check_fit, check_scoring, find_categorical, refuse_one_class
 from ..logs.events import is_event
+from ..logs.fingerprint import take_fingerprint
 from ..logs.horizons import horizon_labels
 from ..logs.input_scaler import InputScaler
 from ..logs.log_windows import LogWindows
@@ -124,6 +126,10 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         Whether the index held date-times in `fit`.
     index_names_ : list or None
         The names of the index levels in `fit`, run first and time last; None when the rows came without.
+    fingerprint_ : dict
+        A sample of hashes of the rows in `fit`, by which `report` knows them again.
+    merge_rows_ : int
+        For how many rows an alarm is to outlast its last row above, by the length of the events in `fit`.
 
     Warns
     -----
@@ -250,6 +256,8 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         codes = find_categorical(X, self.categorical_channels)
         log, index, facts = check_fit(self, X, y, sample_weight)
         self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
+        self.fingerprint_ = take_fingerprint(X, log.values)
+        self.merge_rows_ = suit_merge_rows(is_event(log.labels), index)
         log = self._label(X, log)
         self.classes_ = np.unique(log.labels)
         refuse_one_class(log.labels, log.weight)

@@ -12,6 +12,7 @@ from ..logs.checking import says_time
 from ..logs.index import read_index
 from ..logs.steps import cut_stretches, longest_steps
 from ..metrics.intervals import FEW_EVENTS
+from ..metrics.matching import Matched
 from .scored_log import ScoredLog
 
 # A sensor that does not change over half of a run is a stuck one, or a switch that nobody touched.
@@ -110,6 +111,17 @@ def _rows_near(X: pd.DataFrame, trained: pd.DataFrame, window_size: int) -> int:
     last = np.maximum.accumulate(np.where(both == 1, numbers, -1))
     near = (both == 0) & (last >= 0) & (numbers - last < window_size) & (runs == runs[last])
     return int(near.sum())
+
+
+def warn_of_events_under_alarm(matched: Matched) -> list[str]:
+    """Return what to say of missed events that began under an alarm: it was on before, and called nobody to them."""
+    missed = matched.events.first[matched.found_at < 0]
+    n_under = int(matched.flags[missed].sum())
+    said = (
+        f"{n_under} of the events missed began under an alarm that had started before, which counts as false. A higher "
+        "threshold, a shorter merge_gap or time before an event (early) tells them apart."
+    )
+    return [said] if n_under else []
 
 
 def _warn_of_events(n_events: int, is_labelled: bool) -> list[str]:

@@ -72,15 +72,13 @@ def _score_folds(
     slower beside a busy neighbour.
     """
     scores = np.full((len(settings), len(X)), np.nan)
-    fold_of_row = np.full(len(X), -1)
-    for fold, (train, test) in enumerate(splitter.split(X, y)):
+    for train, test in splitter.split(X, y):
         with threadpool_limits(1):
             fitted = clone(model).fit(X.iloc[train], y.iloc[train])
             for own, parameters in zip(scores, settings, strict=True):
                 own[test] = fitted.set_params(**parameters).predict_proba(X.iloc[test])[:, 1]
-        fold_of_row[test] = fold
         on_fold()
-    return scores, fold_of_row
+    return scores, number_folds(splitter, X, y)
 
 
 def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.ndarray) -> np.ndarray:
@@ -90,6 +88,14 @@ def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.n
         others = (fold_of_row >= 0) & (fold_of_row != fold)
         thresholds[fold_of_row == fold] = choose_threshold(y[others], scores[others])
     return thresholds
+
+
+def number_folds(splitter: Any, X: Any, y: Any) -> np.ndarray:
+    """Return the number of the fold that holds each row out, -1 for rows that none does."""
+    fold_of_row = np.full(len(X), -1)
+    for fold, (_, test) in enumerate(splitter.split(X, y)):
+        fold_of_row[test] = fold
+    return fold_of_row
 
 
 def choose_splitter(X: Any, y: Any, n_splits: int) -> RunKFold | RunTimeSplit:

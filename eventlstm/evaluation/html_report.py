@@ -19,7 +19,8 @@ from ..logs.units import Units
 from ..logs.whole_files import check_outputs, open_whole
 from .alarm_time import describe_alarm_time
 from .baselines import score_baselines
-from .card import describe_log
+from .card import describe_log, warn_of_events_under_alarm
+from .learnt import tell_learnt
 from .measures import measure_models
 from .page import make_page
 from .page_data import make_data
@@ -81,8 +82,9 @@ def report(
         `threshold_` of `AnomalyDetector`); where it says nothing, the one that finds most events within the `budget`
         on this log, of which the page warns.
     policy : AlarmPolicy, default=None
-        Rules that turn scores into alarms; its own threshold is not used. Default: ``AlarmPolicy(max_gap=...)`` with
-        the longest step that the model sees across.
+        Rules that turn scores into alarms; its own threshold is not used. Default: those that `eventlstm fit` chose, or
+        that suit the length of the events that the model has learnt, or of those of `y`, with the longest step that the
+        model sees across as `max_gap`.
     train : tuple of (X, y), default=None
         A labelled log to fit logistic regression, gradient boosting and an isolation forest on, to compare with: the
         one the model was fitted on, or one like it. Without it, there is no fair way to fit the first two.
@@ -109,7 +111,8 @@ def report(
     -------
     dict
         The numbers of the page: "measures" (each [estimate, low, high], at the threshold), "models" (a dict a model),
-        "events" (a dict an event), "card", "warnings", "threshold" and "verdict", among others.
+        "events" (a dict an event), "card", "warnings", "threshold" and "verdict", among others. Where rows were learnt
+        from, the verdict opens with their share, and with what `eventlstm fit` measured on rows held out, "held_out".
 
     Raises
     ------
@@ -148,8 +151,9 @@ def report(
     _check_writable(path)
     table, labels = _check_log(X, y)
     scores, warned = _find_scores(model, X, y_score, len(table))
+    is_labelled, learnt = y is not None, tell_learnt(model, X) if y_score is None else []
     kept = ~np.isnan(scores)
-    policy = policy_of(model) if policy is None else policy
+    policy = policy_of(model, labels if is_labelled else None) if policy is None else policy
     log = ScoredLog.of(table[kept], labels[kept], scores[kept], policy, early, late, match, max_gap)
     if budget is None:
         budget = DAILY_BUDGET if log.rows.is_datetime else STEP_BUDGET
@@ -159,7 +163,7 @@ def report(
     if isinstance(baselines, Mapping):
         baselines = {name: np.asarray(score, dtype=np.float64)[kept] for name, score in baselines.items()}
     trained, window_size = None if train is None else _check_log(*train), window_size_of(model)
-    card, told = describe_log(log, y is not None, trained, window_size)
+    card, told = describe_log(log, is_labelled, None if learnt else trained, window_size)
     others, notes = score_baselines(log.X, baselines, trained, window_size, random_state)
     units = Units.of(log.observed_time, len(log.y), is_datetime=log.rows.is_datetime)
     numbers = {
@@ -172,15 +176,17 @@ def report(
         "n_found": int((log.at(threshold).found_at >= 0).sum()),
         "n_resamples": n_resamples,
         "card": card,
+        "held_out": getattr(model, "held_out_", None),
         "warnings": [
             *told,
             *describe_alarm_time(log.at(threshold), log.y.index, units, is_labelled=y is not None),
+            *warn_of_events_under_alarm(log.at(threshold)),
             *warned,
         ],
         "notes": notes,
         **describe_events(model, log),
     }
-    numbers["verdict"] = verdict_sentence(numbers)
+    numbers["verdict"] = " ".join([*learnt, verdict_sentence(numbers)])
     page = make_page(make_texts(numbers, log, title), *make_data(numbers, log)).encode()
     with open_whole(path) as file:
         file.write(page)

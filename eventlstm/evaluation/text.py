@@ -48,7 +48,7 @@ def make_texts(numbers: dict[str, Any], log: ScoredLog, title: str) -> dict[str,
     return {
         "TITLE": escape(title),
         "VERDICT": escape(numbers["verdict"]),
-        "SUBTITLE": escape(f"{described} {_policy_sentence(log.policy)}"),
+        "SUBTITLE": escape(f"{described} {policy_sentence(log.policy)}"),
         "WARNINGS": _warning_box(numbers["warnings"]),
         "PER": escape(numbers["per"]),
         "SENSORS": escape(numbers["sensors_from"]),
@@ -109,7 +109,7 @@ def _beside(models: list[dict[str, Any]]) -> str:
     return f"; {told} is not surely different from {best['name']} at {theirs:.2f}"
 
 
-def _policy_sentence(policy: Any) -> str:
+def policy_sentence(policy: Any) -> str:
     """Return in a sentence what an alarm is under a policy."""
     parts = ["An alarm is on while the score is above the threshold"]
     if policy.smoothing is not None:
@@ -140,7 +140,7 @@ def _terms(numbers: dict[str, Any], log: ScoredLog) -> str:
         ]
         window = f"from {' to '.join(edges)}" if len(edges) == 2 else f"during it or up to {edges[0]}"
     filled = {
-        "alarm": _policy_sentence(log.policy),
+        "alarm": policy_sentence(log.policy),
         "begins": "begins" if log.match == "onset" else "is on",
         "window": window,
         "per": numbers["per"],
@@ -279,7 +279,7 @@ def _duration(value: float, is_datetime: bool) -> str:
 
 
 def _told(span: Any) -> str:
-    return f"{span} rows" if isinstance(span, int) else str(span)
+    return f"{span} row{'s' * (span != 1)}" if isinstance(span, int) else str(span)
 
 
 def _number(value: float) -> str:

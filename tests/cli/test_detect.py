@@ -79,6 +79,31 @@ def test_score_gives_what_detect_gave(files, capsys):
     assert re.search(r"detector +1 of 1 +1.00 \[0.03, 1.00\]", capsys.readouterr().out)
 
 
+def test_score_on_the_log_of_detect_names_the_rows_that_were_learnt(files, tmp_path, capsys):
+    assert run(*detect(files / "log.csv", "--normal-until", HALF, "--save", tmp_path / "model", label=True)) == 0
+    capsys.readouterr()
+    command = ["score", tmp_path / "model", files / "log.csv", "--label", "fault", "-o", tmp_path / "scores.csv"]
+    assert run(*command) == 0
+    learnt, held_out = capsys.readouterr().out.splitlines()[1:3]
+    share = int(re.match(r"(\d+) % of these rows were learnt from: expect worse on new ones\.", learnt).group(1))
+    assert share == pytest.approx(100 * 595 / 1200, abs=6)
+    assert re.match(r"Held out when it was fitted: 1 of 1 events found, [\d.]+ false alarms a day\.", held_out)
+    new = pumps_log().query(f"time > '{HALF}'")
+    new.to_csv(tmp_path / "new.csv", index=False)
+    assert run("score", files / "model", tmp_path / "new.csv", "--label", "fault", "-o", tmp_path / "new") == 0
+    assert "learnt" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("span", ["30min", "3", "0", "1h", "90s"])
+def test_the_rules_asked_for_are_said_saved_and_counted_by_the_threshold(files, tmp_path, capsys, span):
+    command = detect(files / "log.csv", "--normal-until", HALF, "--merge-gap", span, "--save", tmp_path / "model")
+    assert run(*command, "--max-false-alarms-per-day", "3") == 0
+    said = {"30min": "and for 30min after", "3": "and for 3 rows after", "0": "above the threshold."}
+    assert said.get(span, f"and for {span} after") in capsys.readouterr().out
+    model = el.load(tmp_path / "model")
+    assert str(model.alarm_policy_.merge_gap) == span and model[-1].threshold.merge_gap == model.alarm_policy_.merge_gap
+
+
 def test_scores_are_high_where_abnormal_and_alarms_those_of_the_policy(files):
     scores, alarms = read_scores(files / "scores.csv"), pd.read_csv(files / "alarms.csv")
     assert scores.index.equals(pumps_log().set_index(["pump", "time"]).index)

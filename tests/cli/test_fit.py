@@ -8,7 +8,8 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
-from eventlstm.alarms.model_scores import threshold_of
+from eventlstm.alarms.model_scores import policy_of, threshold_of
+from eventlstm.alarms.policy_choice import suit_policy
 from eventlstm.cli.parser import main
 
 QUICK = ["--max-epochs", "2", "--members", "2", "--folds", "2"]
@@ -49,8 +50,38 @@ def test_scores_are_those_of_the_loaded_model_and_alarms_those_of_its_threshold(
     log = el.read_log(files / "log.csv", time="time", run="machine", label="failure")
     assert scores.index.equals(log.X.index)
     np.testing.assert_allclose(scores["score"], model.predict_proba(log.X)[:, 1], rtol=1e-12)
-    assert (scores["alarm"] == (scores["score"] > threshold_of(model))).all()
-    assert re.search(r"average precision.*\n *blend ", capsys.readouterr().out)
+    flags = policy_of(model).flag(scores["score"])
+    assert policy_of(model).threshold == threshold_of(model) and (scores["alarm"] == flags).all()
+    printed = capsys.readouterr().out
+    assert re.search(r"average precision.*\n *blend ", printed) and re.search(r"blend +\d of 3 ", printed)
+    learnt, held_out = printed.splitlines()[1:3]
+    assert learnt == "100 % of these rows were learnt from: expect worse on new ones."
+    assert re.match(r"Held out when it was fitted: average precision 0\.\d\d, .* \d of 3 events found, ", held_out)
+
+
+def test_the_report_on_the_log_of_the_fit_opens_with_that(files, tmp_path, capsys):
+    command = ["report", files / "model", files / "log.csv", "--label", "failure", "--no-baselines"]
+    assert run(command, "-o", tmp_path / "page.html") == 0
+    assert re.match(r"100 % of these rows were learnt from: .* Held out when .*\. The model", capsys.readouterr().out)
+
+
+def test_rules_and_limits_are_those_asked_for_and_stay_with_the_model(files, tmp_path, capsys):
+    command = ["fit", files / "log.csv", "--time", "time", "--run", "machine", "--label", "failure", *QUICK]
+    asked = ["--merge-gap", "30min", "--min-duration", "2", "--cost", "50", "1", "--no-baselines", "--model", "lstm"]
+    assert run(command, *asked, "-o", tmp_path / "model") == 0
+    assert "after at least 2 rows, and for 30min after, as asked." in capsys.readouterr().out
+    policy = policy_of(el.load(tmp_path / "model"))
+    assert (policy.merge_gap, policy.min_duration) == ("30min", 2)
+
+
+def test_rules_suit_the_events_where_nothing_is_asked_and_nothing_is_measured(files, tmp_path, capsys):
+    command = ["fit", files / "log.csv", "--time", "time", "--run", "machine", "--label", "failure", *QUICK]
+    assert run(command, "--threshold", "0.3", "--model", "lstm", "-o", tmp_path / "model") == 0
+    assert "to suit the events (--merge-gap)." in capsys.readouterr().out
+    model = el.load(tmp_path / "model")
+    log = el.read_log(files / "log.csv", time="time", run="machine", label="failure")
+    assert policy_of(model).merge_gap == suit_policy(log.y).merge_gap < 15 and policy_of(model).threshold == 0.3
+    assert not hasattr(model, "held_out_")
 
 
 def test_networks_alone_are_fitted_when_they_are_asked_for(files, capsys):
@@ -120,6 +151,19 @@ BAD_INPUTS = {
     "both kinds of labels": ([*FIT, "--events", "log.csv"], "either --label COLUMN or --events FILE"),
     "a misspelt column": ([*FIT[:3], "tme", *FIT[4:]], "Did you mean 'time'"),
     "times of several machines mixed": (FIT, "column of the run"),
+    "a span that is no time": ([*FIT, "--run", "machine", "--merge-gap", "soon"], "merge_gap='soon'"),
+    "a span below zero": ([*FIT, "--run", "machine", "--min-duration=-2h"], "min_duration='-2h'"),
+    "a recall over one": ([*FIT, "--run", "machine", "--min-recall", "1.5"], "min_recall=1.5 is out of range"),
+    "a budget below zero": (
+        [*FIT, "--run", "machine", "--max-false-alarms-per-day", "-1"],
+        "max_false_alarms_per_day=-1.0 is out of range",
+    ),
+    "a cost below zero": ([*FIT, "--run", "machine", "--cost", "5", "-1"], "cost=[5.0, -1.0] came"),
+    "a limit that no alarm keeps": (
+        [*FIT, "--run", "machine", "--min-duration", "90", "--min-recall", "1"],
+        "No threshold keeps min_recall=1.0: the best is 0",
+    ),
+    "a threshold and a limit": ([*FIT, "--run", "machine", "--threshold", "0.5", "--min-recall", "1"], "not both"),
     "a label of many classes": (
         [*FIT[:5], "valve_percent", *FIT[6:], "--run", "machine", "--drop", "failure"],
         "two are",

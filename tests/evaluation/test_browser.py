@@ -52,7 +52,7 @@ def log():
 def written(log, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     X, y, score = log
-    return path, el.report(None, X, y, path, y_score=score, threshold=4.0, n_resamples=50)
+    return path, el.report(None, X, y, path, y_score=score, threshold=4.0, policy=AlarmPolicy(), n_resamples=50)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -29,6 +30,7 @@ NOISE = np.random.default_rng(0).normal(size=len(Y))
 SCORE = np.round(np.exp(pd.Series(NOISE).ewm(span=5).mean().to_numpy() + 1.5 * Y.to_numpy()), 3)
 THRESHOLD = 4.0
 QUICK = {"n_resamples": 20, "baselines": False}
+RULES = {"policy": AlarmPolicy()}
 SPANS = {"early": 3, "late": "1h"}
 
 
@@ -42,7 +44,7 @@ def flags_at(threshold, **rules):
 
 
 def test_measures_are_those_of_the_metrics(path):
-    measures = el.report(None, X, Y, path, y_score=SCORE, threshold=THRESHOLD, **SPANS, **QUICK)["measures"]
+    measures = el.report(None, X, Y, path, y_score=SCORE, threshold=THRESHOLD, **RULES, **SPANS, **QUICK)["measures"]
     flags = flags_at(THRESHOLD)
     wanted = {
         "event_recall": metrics.event_recall_score(Y, flags, **SPANS),
@@ -70,7 +72,7 @@ def test_intervals_are_those_of_the_metrics(path):
 
 
 def test_the_curve_is_that_of_the_metrics_and_gives_what_is_found_at_a_budget(path):
-    numbers = el.report(None, X, Y, path, y_score=SCORE, threshold=THRESHOLD, budget=0.2, **QUICK)
+    numbers = el.report(None, X, Y, path, y_score=SCORE, threshold=THRESHOLD, budget=0.2, **RULES, **QUICK)
     curve = read_page(path.read_text())[0]["curve"]
     known = metrics.alarm_curve(Y, SCORE, thresholds=curve["threshold"], policy=AlarmPolicy())
     for name in ("false_alarm_rate", "event_recall", "alarm_duty", "median_delay"):
@@ -360,9 +362,54 @@ def test_the_command_writes_the_page_of_a_saved_model(tmp_path, capsys, one_torc
     assert main([*words, "--no-baselines"]) == 0
     printed = capsys.readouterr().out
     assert (
-        "The model finds" in printed and "also among those trained on" in printed and "open it in a browser" in printed
+        printed.startswith("100 % of these rows were learnt from: expect worse on new ones. The model finds")
+        and "open it in a browser" in printed
     )
     told, _ = read_page((tmp_path / "page.html").read_text())
     assert told["verdict"] in printed and "<title>model on log.csv</title>" in (tmp_path / "page.html").read_text()
     assert main(["report", words[1], words[2], "--threshold", "0.5", "-o", words[1]]) == 2
     assert "is also an input" in capsys.readouterr().err
+
+
+KEPT = AlarmPolicy(0.3, merge_gap="20min", min_duration=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "merge_gap"),
+    [
+        ("no model", 6),
+        ("foreign", 6),
+        ("classifier", 2),
+        ("behind a threshold", 2),
+        ("detector", 15),
+        ("kept", "20min"),
+    ],
+)
+def test_the_rules_of_alarms_are_those_kept_or_suit_the_events_learnt_or_measured(path, kind, merge_gap):
+    learnt = pd.Series((np.arange(len(X)) % 100 < 9).astype(int), X.index)  # shorter events than those of Y
+    small = el.EventClassifier(LogisticRegression(), mode="windows", window_size=2, n_estimators=1, inputs="level")
+    held = FixedThresholdClassifier(small, threshold=0.3, pos_label=1)
+    model = {
+        "no model": lambda: None,
+        "foreign": lambda: LogisticRegression(max_iter=2000).fit(X, learnt),
+        "classifier": lambda: small.fit(X, learnt),
+        "behind a threshold": lambda: held.fit(X, learnt),
+        "detector": lambda: el.AnomalyDetector(PCA(1), n_estimators=1, threshold=3.0, random_state=0).fit(X),
+        "kept": lambda: held.fit(X, learnt),
+    }[kind]()
+    if kind == "kept":
+        model.alarm_policy_ = KEPT
+    score = SCORE if kind == "no model" else None
+    el.report(model, X, Y, path, y_score=score, **QUICK)
+    told = f"for {merge_gap} rows after" if isinstance(merge_gap, int) else f"for {merge_gap} after"
+    assert told in path.read_text() and KEPT.threshold == 0.3
+    assert ("after at least 2 rows" in path.read_text()) == (kind == "kept")
+
+
+def test_events_missed_under_an_alarm_that_was_on_are_told(path):
+    score = np.where(pd.Series(Y.to_numpy()).rolling(5, min_periods=1).max().shift(-4, fill_value=0) == 1, 9.0, 0.0)
+    numbers = el.report(None, X, Y, path, y_score=score, threshold=1.0, **QUICK)
+    said = "6 of the events missed began under an alarm that had started before, which counts as false."
+    assert any(warning.startswith(said) for warning in numbers["warnings"]) and numbers["n_found"] == 0
+    early = el.report(None, X, Y, path, y_score=score, threshold=1.0, early=4, **QUICK)
+    assert not any("had started before" in warning for warning in early["warnings"]) and early["n_found"] == 6

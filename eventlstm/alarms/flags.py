@@ -1,0 +1,79 @@
+"""The rows under alarm by rules that need no state but the last row above: all rows of a log at once.
+
+A hundredth of the time of going row by row, so that alarms can be counted at hundreds of thresholds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..logs.index import TIME_ROUNDINGS, RowIndex
+from ..logs.shared import BoolArray, FloatArray, IntArray
+from .machine import ROWS, Rules, Span
+
+
+def is_simple(rules: Rules) -> bool:
+    """Return whether an alarm is no more than a threshold held for `min_duration`, and the `merge_gap` after it.
+
+    The level `off` is not asked: it is to be no lower than the threshold.
+    """
+    delays = rules.keep or rules.window > 1 or rules.cooldown.length > 0
+    return not delays and rules.max_duration.length == math.inf
+
+
+def flag_at_once(scores: FloatArray, rules: Rules, rows: RowIndex, starts: IntArray, threshold: float) -> BoolArray:
+    """Return whether an alarm is on at each row, as `AlarmPolicy.flag` does, by rules that are simple.
+
+    Parameters
+    ----------
+    scores : array of shape (n_rows,)
+        None is NaN.
+    rules : Rules
+        Those of the policy; the threshold in them is not used.
+    rows : RowIndex
+        The times of the rows.
+    starts : array of shape (n_stretches,)
+        The first row of each stretch, see `cut_at_gaps`.
+    threshold : float
+        Rows with a greater score are above.
+    """
+    numbers = np.arange(len(scores))
+    begin = np.repeat(starts, np.diff(np.append(starts, len(numbers))))
+    above = scores > threshold
+    last = np.maximum.accumulate(np.where(above, numbers, -1))
+    near: BoolArray = (last >= begin) & ~_is_passed(rules.merge_gap, rows, numbers, last)
+    if not rules.min_duration.length:
+        return near
+    # an alarm starts on the first row that has been above for long enough, among rows that are near one another
+    since = np.maximum.accumulate(np.where(_begins(above, begin), numbers, 0))
+    held = above & _is_reached(rules.min_duration, rows, numbers, since)
+    since_near = np.maximum.accumulate(np.where(_begins(near, begin), numbers, 0))
+    result: BoolArray = near & (np.maximum.accumulate(np.where(held, numbers, -1)) >= since_near)
+    return result
+
+
+def _begins(flags: BoolArray, begin: IntArray) -> BoolArray:
+    """Return whether each row is the first of its stretch, or follows one without the flag."""
+    follows = np.append(False, flags[:-1]) & (begin < np.arange(len(flags)))
+    result: BoolArray = ~follows
+    return result
+
+
+def _is_passed(span: Span, rows: RowIndex, now: IntArray, then: IntArray) -> BoolArray:
+    moments, rounding = _moments(span, rows, now)
+    result: BoolArray = moments - moments[then] > span.length + rounding
+    return result
+
+
+def _is_reached(span: Span, rows: RowIndex, now: IntArray, then: IntArray) -> BoolArray:
+    moments, rounding = _moments(span, rows, now)
+    result: BoolArray = moments - moments[then] >= span.length - rounding
+    return result
+
+
+def _moments(span: Span, rows: RowIndex, numbers: IntArray) -> tuple[np.ndarray, np.ndarray | int]:
+    """Return the rows or times that a span is counted in, and how much a difference of times may be off."""
+    moments = numbers if span.unit == ROWS else rows.times
+    return moments, TIME_ROUNDINGS * np.spacing(np.abs(moments)) if moments.dtype.kind == "f" else 0
