@@ -14,6 +14,7 @@ from sklearn.utils import check_consistent_length
 
 from .._validation import Interval, StrOptions
 from ..logs.index import AUTO_GAP_STEPS, cut_stretches, longest_step, read_index
+from ..logs.plain_labels import plain_labels
 from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray
 from .score_threshold import ScoreThreshold, read_labels, read_values
 
@@ -232,7 +233,7 @@ def choose_threshold(
 
 def _check(y_true: Any, y_score: Any, objective: str, cost: Any) -> tuple[np.ndarray, FloatArray]:
     check_consistent_length(y_true, y_score)
-    labels, scores = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
+    labels, scores = plain_labels(y_true, "y_true", "0 and 1 are"), np.asarray(y_score, dtype=np.float64)
     if objective not in OBJECTIVES:
         raise ValueError(f"objective={objective!r} is unknown. Choose one of {list(OBJECTIVES)}.")
     if not np.isin(labels, (0, 1)).all():

@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from .._validation import check_sample_weight
 from .index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex, cut_stretches, longest_step, read_index
+from .plain_labels import plain_labels
 from .rows import Rows
 from .shared import IntArray, warn
 
@@ -125,7 +126,7 @@ def _check_labelled(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndar
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None. Pass a label per row."
         )
-    values, labels = check_log_values(estimator, X, y, reset=True)
+    values, labels = check_log_values(estimator, X, plain_labels(y, "y"), reset=True)
     check_classification_targets(labels)
     refuse_other_index(X, y)
     return values, labels

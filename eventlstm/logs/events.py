@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.utils import column_or_1d
 
 from .index import find_stretches, read_index
+from .plain_labels import plain_labels
 from .shared import BoolArray, IntArray
 
 
@@ -151,7 +152,7 @@ def row_labels(*columns: Any) -> pd.Index:
 
 def check_flags(y: Any, name: str) -> BoolArray:
     """Return labels of rows as booleans; `name` is the parameter they came in."""
-    values = np.asarray(y)
+    values = plain_labels(y, name, "0 and 1 are")
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}. Pass one label per row: a Series, or {name}.ravel().")
     if not np.isin(values, (0, 1)).all():
@@ -245,7 +246,7 @@ def event_onsets(event: npt.NDArray[np.bool_], runs: npt.NDArray[Any]) -> npt.ND
 
 
 def is_event(y: Any) -> np.ndarray:
-    """Return whether each row belongs to an event: it does not carry the most frequent label."""
-    labels = column_or_1d(y)
+    """Return whether each row belongs to an event: it does not carry the most frequent label, and none is missing."""
+    labels = column_or_1d(plain_labels(y, "y"))
     _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return numbers != counts.argmax()
