@@ -14,6 +14,7 @@ from .._validation import check_sample_weight
 from .index import BLOCK_ROWS, MEDIAN_STEPS, RowIndex, cut_stretches, longest_step, read_index
 from .plain_labels import plain_labels
 from .rows import Rows
+from .sensor_values import refuse_no_sensors, refuse_other_table
 from .shared import IntArray, warn
 
 # Share of rows with a short history from which on a log is called torn.
@@ -75,8 +76,18 @@ def cut_as_learnt(estimator: Any, index: RowIndex) -> IntArray:
 
     The gap is that of the fit: what else a log holds must not change the scores of its runs.
     """
-    same_clock = index.is_datetime == estimator.has_dates_
-    return cut_stretches(index, estimator.max_gap_ if same_clock else longest_step(index, estimator.max_gap))
+    _refuse_other_clock(index, estimator.has_dates_)
+    return cut_stretches(index, estimator.max_gap_)
+
+
+def _refuse_other_clock(index: RowIndex, had_dates: bool) -> None:
+    """Refuse numbers as times where `fit` saw date-times, and the other way round: no length of time fits both."""
+    if index.is_datetime != had_dates:
+        learnt, came = ("date-times", "numbers") if had_dates else ("numbers", "date-times")
+        raise ValueError(
+            f"The index says time by {came}, but fit saw {learnt}. Give the log the clock of the log in fit, "
+            f"or fit anew on one with {came}."
+        )
 
 
 def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> Any:
@@ -84,8 +95,8 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
 
     Missing values and other columns than in `fit` are refused with the name of the column and the remedy.
     """
+    refuse_no_sensors(X)
     if isinstance(X, pd.DataFrame):
-        _refuse_text(X)
         _refuse_missing(X)
     try:
         labels = "no_validation" if y is None else y
@@ -94,16 +105,6 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
         if "feature names should match" not in str(error):
             raise
         raise ValueError(f"{error}Pass the columns of fit, in their order: X[model.feature_names_in_].") from None
-
-
-def _refuse_text(X: pd.DataFrame) -> None:
-    """Name the first column that holds no numbers, and what to do about it."""
-    for name, dtype in X.dtypes.items():
-        if not pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
-            raise ValueError(
-                f"Column {name!r} of X is of type {dtype}, but sensors are numbers. If it names the run or the time, "
-                "put it into the index: X.set_index(['machine', 'time']); else encode or drop it."
-            )
 
 
 def _refuse_missing(X: pd.DataFrame) -> None:
@@ -171,8 +172,12 @@ def refuse_other_index(X: Any, y: Any) -> None:
 
 
 def refuse_lost_index(X: Any, names: list[Any] | None) -> None:
-    """Refuse a log without run and time when `fit` saw them as index levels of these names."""
-    if names is not None and not says_time(X):
+    """Refuse a log without run and time when `fit` saw them as index levels of these names.
+
+    Numbers under the name of the time are another clock, which is refused as such.
+    """
+    own = list(getattr(getattr(X, "index", None), "names", ()))
+    if names is not None and not says_time(X) and (own != list(names) or names == [None]):
         raise ValueError(f"{LOST_INDEX} fit saw the levels {names}. {KEEP_INDEX}")
 
 
@@ -186,6 +191,7 @@ def find_categorical(X: Any, wanted: Any) -> tuple[int, ...]:
     """
     if wanted is None:
         return ()
+    refuse_other_table(X)
     names = list(getattr(X, "columns", ()))
     values = X if names else np.asarray(X)
     if values.ndim != 2:

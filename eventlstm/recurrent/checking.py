@@ -10,6 +10,8 @@ import pandas as pd
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
+from ..logs.sensor_values import refuse_no_numbers
+
 
 class CheckedWindows(NamedTuple):
     """Windows that have been checked, and how many steps of each count."""
@@ -46,6 +48,7 @@ def check_windows(
             )
         n_channels = X.shape[2]
         X = X.reshape(len(X), -1)
+    refuse_no_numbers(X)
     labels = "no_validation" if y is None else y
     # Missing steps may end a window, and lengths leave out whatever stands there; the others are looked at below.
     finite = "allow-nan" if lengths is None else False
