@@ -16,9 +16,10 @@ from ..alarms.unlabelled import make_rule
 from ..archive.files import save
 from ..detectors.anomaly_detector import AnomalyDetector, default_forecaster
 from ..evaluation.baselines import unlabelled_baselines
-from ..logs.files import read_log
+from ..logs.files import read_log_and_clock
 from ..logs.index import read_index
 from ..logs.log import Log
+from ..logs.times import Clock, read_time
 from .alarm_text import (
     count,
     count_events_under_alarm,
@@ -61,11 +62,12 @@ class Task(NamedTuple):
 def run_detect(options: argparse.Namespace) -> None:
     """Learn the quiet part of a log, list its alarms and measure them where events are known."""
     _check_outputs(options)
-    log = read_log(
+    log, clock = read_log_and_clock(
         options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
     )
     event = _find_event(log.y)
-    task = _choose_rows(log._replace(y=None if log.y is None else read_labels(log.y, event, options.horizon)), options)
+    log = log._replace(y=None if log.y is None else read_labels(log.y, event, options.horizon))
+    task = _choose_rows(log, clock, options)
     _describe(task, options)
     task = _leave_out_still_sensors(task)
     model = with_fill(_make_detector(options)).fit(*task.learnt)
@@ -99,32 +101,21 @@ def _find_event(y: pd.Series | None) -> Any:
     return 1 if y is None or set(y.unique()) <= {0, 1} else find_event(y)
 
 
-def _choose_rows(log: Log, options: argparse.Namespace) -> Task:
+def _choose_rows(log: Log, clock: Clock, options: argparse.Namespace) -> Task:
     """Return the part of a log to learn from, and what to score."""
     if options.fit_on is not None:
-        quiet = read_log(options.fit_on, time=options.time, run=options.run, sensors=list(log.X.columns))
+        names = {"time": options.time, "run": options.run, "sensors": list(log.X.columns)}
+        quiet, _ = read_log_and_clock(options.fit_on, **names, like=clock)
         return Task(quiet, log.X, log.y, np.zeros(len(log.X), dtype=bool))
     among = np.ones(len(log.X), dtype=bool)
     if options.normal_until is not None:
         times = log.X.index.get_level_values(-1)
-        among = np.asarray(times <= _read_time(options.normal_until, times))
+        among = np.asarray(times <= read_time(options.normal_until, clock, "--normal-until"))
         if not among.any():
             raise ValueError(f"the log begins at {times.min()}, after --normal-until {options.normal_until}.")
     if options.fit_share is not None:
         among = _first_rows(log.X, options.fit_share)
     return Task(Log(log.X[among], None if log.y is None else log.y[among]), log.X, log.y, among)
-
-
-def _read_time(text: str, times: pd.Index) -> Any:
-    """Return a point in time in the kind of the times of a log."""
-    try:
-        if not isinstance(times, pd.DatetimeIndex):
-            return float(text)
-        moment = pd.Timestamp(text)
-        return moment.tz_localize(times.tz) if moment.tz is None else moment.tz_convert(times.tz)
-    except (ValueError, TypeError):
-        kind = "a date-time such as 2024-05-31T13:00" if isinstance(times, pd.DatetimeIndex) else "a number"
-        raise ValueError(f"--normal-until {text!r} is not {kind}, as the times of the log are.") from None
 
 
 def _first_rows(X: pd.DataFrame, share: float) -> np.ndarray:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype, is_string_dtype
 from sklearn.utils import column_or_1d
 
 from .index import find_stretches, read_index
 from .plain_labels import plain_labels
 from .shared import BoolArray, IntArray
+from .times import parse_times
 
 
 def to_events(y: Any, score: Any = None, *, max_gap: Any = None) -> pd.DataFrame:
@@ -229,7 +231,13 @@ def _times_like(column: pd.Series, times: pd.Index) -> Any:
     """Return times of events in the type of the times of the log."""
     if not isinstance(times, pd.DatetimeIndex):
         return column.to_numpy()
-    told = pd.DatetimeIndex(column)
+    written = len(column) and (is_string_dtype(column) or is_numeric_dtype(column))
+    told = parse_times(column)[0] if written else pd.DatetimeIndex(column)
+    if not isinstance(told, pd.DatetimeIndex):
+        raise ValueError(
+            f"The times of the events in {column.name!r} are numbers, those of the log are date-times. Give both "
+            "alike: pd.to_datetime(events['start'], unit='s'), say, and the same for 'end'."
+        )
     if len(column) and (told.tz is None) != (times.tz is None):
         raise ValueError(
             f"The times of the events are of time zone {told.tz}, those of the log of {times.tz}. Give both one: "
