@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
+from ..logs.plain_labels import plain_labels
 from ..logs.sensor_values import refuse_no_numbers
 
 
@@ -49,7 +50,7 @@ def check_windows(
         n_channels = X.shape[2]
         X = X.reshape(len(X), -1)
     refuse_no_numbers(X)
-    labels = "no_validation" if y is None else y
+    labels = "no_validation" if y is None else plain_labels(y, "y")
     # Missing steps may end a window, and lengths leave out whatever stands there; the others are looked at below.
     finite = "allow-nan" if lengths is None else False
     arguments = {"dtype": dtype, "order": "C", "copy": True, "reset": reset, "ensure_all_finite": finite}

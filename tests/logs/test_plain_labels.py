@@ -15,6 +15,7 @@ from eventlstm import (
     RunTimeSplit,
     choose_threshold,
     metrics,
+    thresholds,
     to_events,
 )
 from eventlstm.logs.plain_labels import plain_labels
@@ -31,6 +32,7 @@ READERS = {
     "false_alarm_rate": lambda y: metrics.false_alarm_rate(y, FLAGS),
     "vus_pr_score": lambda y: metrics.vus_pr_score(y, SCORE),
     "class_report": lambda y: metrics.class_report(y, FLAGS),
+    "QuantileThreshold": lambda y: thresholds.QuantileThreshold(0.5).fit(SCORE, y).threshold_,
     "EventTimeSplit": lambda y: [test.tolist() for _, test in EventTimeSplit(2).split(X, y)],
     "RunTimeSplit": lambda y: [test.tolist() for _, test in RunTimeSplit(1).split(X, y)],
 }
