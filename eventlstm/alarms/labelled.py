@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length
 from .._validation import Interval, StrOptions
 from ..logs.events import row_labels
 from ..logs.index import read_index
+from ..logs.plain_labels import plain_labels
 from ..logs.shared import FloatArray, IntArray
 from ..logs.steps import cut_stretches
 from .alarm_policy import AlarmPolicy
@@ -276,7 +277,7 @@ def _measures(
 
 def _check(y_true: Any, y_score: Any, objective: str, cost: Any) -> tuple[np.ndarray, FloatArray]:
     check_consistent_length(y_true, y_score)
-    labels, scores = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
+    labels, scores = plain_labels(y_true, "y_true", "0 and 1 are"), np.asarray(y_score, dtype=np.float64)
     if objective not in OBJECTIVES:
         raise ValueError(f"objective={objective!r} is unknown. Choose one of {list(OBJECTIVES)}.")
     if not np.isin(labels, (0, 1)).all():

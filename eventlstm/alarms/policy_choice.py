@@ -10,8 +10,9 @@ import pandas as pd
 from sklearn.base import clone
 
 from ..logs.events import find_events
-from ..logs.index import RowIndex, cut_stretches, read_index
+from ..logs.index import RowIndex, read_index
 from ..logs.shared import NANOSECONDS_A_DAY, BoolArray, FloatArray
+from ..logs.steps import cut_stretches, longest_steps, usual_steps
 from .alarm_policy import MERGE_ROWS, AlarmPolicy, rules_of
 from .flags import flag_at_once, is_simple
 from .machine import cut_at_gaps

@@ -17,6 +17,7 @@ from sklearn.utils import check_consistent_length
 
 from .._validation import Interval, check_is_fitted, fit_context
 from ..logs.index import RowIndex, read_index
+from ..logs.plain_labels import plain_labels
 from ..logs.shared import NANOSECONDS_A_DAY, FloatArray, IntArray, warn
 from ..logs.steps import cut_stretches, longest_steps, usual_steps
 from ..logs.units import tell_length, tell_number
@@ -142,7 +143,7 @@ def read_labels(score: Any, y: Any) -> np.ndarray:
     check_consistent_length(score, y)
     if isinstance(score, pd.Series) and isinstance(y, pd.Series) and not score.index.equals(y.index):
         raise ValueError("y has other rows than score: their indexes differ. Align it: y = y.loc[score.index].")
-    labels = np.asarray(y)
+    labels = plain_labels(y, "y", "0 and 1 are")
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"y holds {np.unique(labels)[:5]}, where 0 and 1 are wanted. Pass y == 'fault', say.")
     return labels == 1

@@ -20,9 +20,10 @@ from ..detectors.anomaly_detector import AnomalyDetector, default_forecaster
 from ..evaluation.alarm_choice import summarise
 from ..evaluation.baselines import unlabelled_baselines
 from ..evaluation.text import policy_sentence
-from ..logs.files import read_log
+from ..logs.files import read_log_and_clock
 from ..logs.index import read_index
 from ..logs.log import Log
+from ..logs.times import Clock, read_time
 from ..logs.units import Units, tell_count
 from ..metrics.alarm_summary import AlarmReport
 from .alarm_text import (
@@ -71,11 +72,11 @@ def run_detect(options: argparse.Namespace) -> None:
     check_outputs(tables, [options.save], options.log, options.events, options.fit_on)
     refuse_names_of_outputs(options.run or [], ALARM_COLUMNS)
     refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
-    log = read_log(
+    log, clock = read_log_and_clock(
         options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
     )
     log, classes = label_rows(log, options)
-    task, units = _choose_rows(log, options), choose_units(log.X.index)
+    task, units = _choose_rows(log, clock, options), choose_units(log.X.index)
     _describe(task, options, units)
     task = _leave_out_still_sensors(task)
     rules = read_rules(options, task.X, MERGE_ROWS)
@@ -95,32 +96,21 @@ def run_detect(options: argparse.Namespace) -> None:
     _write(options, alarms, pd.DataFrame({"score": score, "alarm": flags}), model)
 
 
-def _choose_rows(log: Log, options: argparse.Namespace) -> Task:
+def _choose_rows(log: Log, clock: Clock, options: argparse.Namespace) -> Task:
     """Return the part of a log to learn from, and what to score."""
     if options.fit_on is not None:
-        quiet = read_log(options.fit_on, time=options.time, run=options.run, sensors=list(log.X.columns))
+        names = {"time": options.time, "run": options.run, "sensors": list(log.X.columns)}
+        quiet, _ = read_log_and_clock(options.fit_on, **names, like=clock)
         return Task(quiet, log.X, log.y, np.zeros(len(log.X), dtype=bool))
     among = np.ones(len(log.X), dtype=bool)
     if options.normal_until is not None:
         times = log.X.index.get_level_values(-1)
-        among = np.asarray(times <= _read_time(options.normal_until, times))
+        among = np.asarray(times <= read_time(options.normal_until, clock, "--normal-until"))
         if not among.any():
             raise ValueError(f"the log begins at {times.min()}, after --normal-until {options.normal_until}.")
     if options.fit_share is not None:
         among = _first_rows(log.X, options.fit_share)
     return Task(Log(log.X[among], None if log.y is None else log.y[among]), log.X, log.y, among)
-
-
-def _read_time(text: str, times: pd.Index) -> Any:
-    """Return a point in time in the kind of the times of a log."""
-    try:
-        if not isinstance(times, pd.DatetimeIndex):
-            return float(text)
-        moment = pd.Timestamp(text)
-        return moment.tz_localize(times.tz) if moment.tz is None else moment.tz_convert(times.tz)
-    except (ValueError, TypeError):
-        kind = "a date-time such as 2024-05-31T13:00" if isinstance(times, pd.DatetimeIndex) else "a number"
-        raise ValueError(f"--normal-until {text!r} is not {kind}, as the times of the log are.") from None
 
 
 def _first_rows(X: pd.DataFrame, share: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from ..logs.checking import refuse_other_index
+from ..logs.plain_labels import plain_labels
 from ..logs.rows import Rows
 
 # Rows held out below which no threshold can be told, nor one forecast from another.
@@ -21,7 +22,7 @@ def find_quiet(X: Any, y: Any, normal_label: Any, n_rows: int) -> np.ndarray:
     if y is None or normal_label is None:
         return np.ones(n_rows, dtype=bool)
     refuse_other_index(X, y)
-    labels = column_or_1d(y)
+    labels = column_or_1d(plain_labels(y, "y"))
     check_consistent_length(X, labels)
     quiet: np.ndarray = np.asarray(labels == normal_label)
     return quiet

@@ -12,8 +12,10 @@ from sklearn.utils.validation import validate_data
 
 from .._validation import check_sample_weight
 from .index import RowIndex, read_index
+from .plain_labels import plain_labels
 from .rows import Rows
 from .sampling_checks import warn_if_torn, warn_of_other_steps
+from .sensor_values import refuse_no_sensors, refuse_other_table
 from .shared import IntArray
 from .steps import cut_stretches, learn_gaps, longest_steps, usual_steps
 
@@ -76,10 +78,19 @@ def cut_as_learnt(estimator: Any, index: RowIndex, facts: Any = None) -> IntArra
     Gaps are those of the fit: what else a log holds must not change the scores of its runs.
     """
     facts = estimator if facts is None else facts
+    _refuse_other_clock(index, facts.has_dates_)
     gaps = np.array(getattr(facts, "max_gaps_", [facts.max_gap_]))  # archives of before know one
-    same_clock = index.is_datetime == facts.has_dates_
-    longest = longest_steps(index, getattr(estimator, "max_gap", "auto"), gaps if same_clock else None)
-    return cut_stretches(index, longest)
+    return cut_stretches(index, longest_steps(index, getattr(estimator, "max_gap", "auto"), gaps))
+
+
+def _refuse_other_clock(index: RowIndex, had_dates: bool) -> None:
+    """Refuse numbers as times where `fit` saw date-times, and the other way round: no length of time fits both."""
+    if index.is_datetime != had_dates:
+        learnt, came = ("date-times", "numbers") if had_dates else ("numbers", "date-times")
+        raise ValueError(
+            f"The index says time by {came}, but fit saw {learnt}. Give the log the clock of the log in fit, "
+            f"or fit anew on one with {came}."
+        )
 
 
 def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> Any:
@@ -87,8 +98,8 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
 
     Missing values and other columns than in `fit` are refused with the name of the column and the remedy.
     """
+    refuse_no_sensors(X)
     if isinstance(X, pd.DataFrame):
-        _refuse_text(X)
         _refuse_missing(X)
     try:
         labels = "no_validation" if y is None else y
@@ -97,16 +108,6 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
         if "feature names should match" not in str(error):
             raise
         raise ValueError(f"{error}Pass the columns of fit, in their order: X[model.feature_names_in_].") from None
-
-
-def _refuse_text(X: pd.DataFrame) -> None:
-    """Name the first column that holds no numbers, and what to do about it."""
-    for name, dtype in X.dtypes.items():
-        if not pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_object_dtype(dtype):
-            raise ValueError(
-                f"Column {name!r} of X is of type {dtype}, but sensors are numbers. If it names the run or the time, "
-                "put it into the index: X.set_index(['machine', 'time']); else encode or drop it."
-            )
 
 
 def _refuse_missing(X: pd.DataFrame) -> None:
@@ -129,7 +130,7 @@ def _check_labelled(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndar
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None. Pass a label per row."
         )
-    values, labels = check_log_values(estimator, X, y, reset=True)
+    values, labels = check_log_values(estimator, X, plain_labels(y, "y"), reset=True)
     check_classification_targets(labels)
     refuse_other_index(X, y)
     return values, labels
@@ -174,8 +175,12 @@ def refuse_other_index(X: Any, y: Any) -> None:
 
 
 def refuse_lost_index(X: Any, names: list[Any] | None) -> None:
-    """Refuse a log without run and time when `fit` saw them as index levels of these names."""
-    if names is not None and not says_time(X):
+    """Refuse a log without run and time when `fit` saw them as index levels of these names.
+
+    Numbers under the name of the time are another clock, which is refused as such.
+    """
+    own = list(getattr(getattr(X, "index", None), "names", ()))
+    if names is not None and not says_time(X) and (own != list(names) or names == [None]):
         raise ValueError(f"{LOST_INDEX} fit saw the levels {names}. {KEEP_INDEX}")
 
 
@@ -189,6 +194,7 @@ def find_categorical(X: Any, wanted: Any) -> tuple[int, ...]:
     """
     if wanted is None:
         return ()
+    refuse_other_table(X)
     names = list(getattr(X, "columns", ()))
     values = X if names else np.asarray(X)
     if values.ndim != 2:

@@ -1,4 +1,4 @@
-"""Columns of a table file, CSV (plain or gzipped) or Parquet: read, and turned into times, runs, labels and sensors.
+"""Columns of a table file, CSV (plain or gzipped) or Parquet: read, and turned into runs, labels and sensors.
 
 All keep the order of the rows, (n_rows, ...). A message is one line that begins with the file, so that a command line
 can print it, and counts the rows of data from 1, the header left out.
@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 from pandas.errors import DtypeWarning, ParserWarning
-from pandas.tseries.api import guess_datetime_format
 
 GZIP_SUFFIX = ".gz"
 CSV_SUFFIXES = (".csv", GZIP_SUFFIX)
@@ -31,9 +30,11 @@ FLOATS = ("float32", "float64")
 # Text of which more than this share are numbers is called numbers with stray values.
 NUMBERS_SHARE = 0.5
 MAX_NAMES_SHOWN = 10  # stays readable on one line
-# A time zone at the end of an ISO date-time; the day of a date alone, as in 2024-05-31, is none.
-TIME_ZONE = r"\d[T ]\d.*(?:Z|[+-]\d{2}:?(?:\d{2})?)$"
-WRITE_ALIKE = "Write all times alike, as numbers or like 2024-05-31T13:00:00."
+MAX_CHARACTERS_SHOWN = 40  # of a cell or a name
+# What cells are separated by where not by commas.
+OTHER_SEPARATORS = ";\t|"
+# Above it, whole numbers beside each other are one float, so that two classes would become one.
+LARGEST_FLOAT_LABEL = 2**53 - 1
 
 
 @contextmanager
@@ -83,12 +84,17 @@ def _import_parquet() -> Any:
 
 
 def _read_header(path: Path) -> list[str]:
-    opened = gzip.open if path.suffix.lower() == GZIP_SUFFIX else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-        header = next((row for row in csv.reader(file) if row), None)
+    header = next(_read_rows(path), None)
     if header is None:
         raise ValueError("The file is empty. Pass one with a header and rows of data.")
     return [name or f"{NAMELESS[0]}{i}" for i, name in enumerate(header)]
+
+
+def _read_rows(path: Path) -> Iterator[list[str]]:
+    """Yield the cells of each line of a CSV file but the blank ones, which pandas passes over, too."""
+    opened = gzip.open if path.suffix.lower() == GZIP_SUFFIX else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+        yield from (row for row in csv.reader(file) if len(row) > 1 or "".join(row).strip())
 
 
 def read_columns(path: Path, columns: list[str], text: list[str]) -> pd.DataFrame:
@@ -100,8 +106,20 @@ def read_columns(path: Path, columns: list[str], text: list[str]) -> pd.DataFram
         warnings.simplefilter("ignore", DtypeWarning)  # text among numbers is refused later, by its place
         # Without usecols, which cuts off cells beyond the header in silence.
         table = pd.read_csv(path, index_col=False, dtype=dict.fromkeys(text, "str"))
+    if table.iloc[:, -1].isna().any():  # as is the end of a row cut short, which pandas fills up
+        _refuse_short_rows(path, table.shape[1])
     # Dropping leaves views of what was read, selecting would copy it.
     return table.drop(columns=[name for name in table.columns if name not in columns])
+
+
+def _refuse_short_rows(path: Path, n_columns: int) -> None:
+    """Raise an error for the first line of data with fewer cells than the header, which was cut while being written."""
+    for row, cells in enumerate(_read_rows(path)):
+        if len(cells) < n_columns:
+            raise ValueError(
+                f"Data row {row} has {len(cells)} cells, the header {n_columns}: it was cut short. "
+                "Complete or remove it."
+            )
 
 
 def _read_parquet(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -124,75 +142,41 @@ def check_present(names: list[str], asked: list[str]) -> None:
     """Raise an error for the first column asked for that is not among `names`."""
     for name in asked:
         if name not in names:
-            close = difflib.get_close_matches(str(name), names, n=1)
-            hint = "Separate cells with commas." if len(names) == 1 else "Name one that it has."
-            hint = f"Did you mean {close[0]!r}?" if close else hint
-            raise ValueError(f"There is no column {name!r}; the file has {enumerate_names(names)}. {hint}")
+            fault = f"There is no column {quote(name)}; the file has {enumerate_names(names)}."
+            raise ValueError(f"{fault} {_hint_at(str(name), names)}")
+
+
+def _hint_at(name: str, names: list[str]) -> str:
+    """Return what may be meant by a name that no column has."""
+    header = ",".join(names)
+    for separator in OTHER_SEPARATORS:
+        parts = [part.strip(" \"'") for part in header.split(separator)]
+        if len(parts) > 1 and (name in parts or len(names) == 1):
+            return f"Separate cells with commas, not with {separator!r}."
+    close = difflib.get_close_matches(name, [other for other in names if len(other) <= 2 * len(name)], n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return "Separate cells with commas." if len(names) == 1 else "Name one that it has."
 
 
 def refuse_repeated(names: list[str], fault: str) -> None:
     """Raise an error with `fault` for the first name that stands a second time."""
     for i, name in enumerate(names):
         if name in names[:i]:
-            raise ValueError(f"Column {name!r} {fault}")
+            raise ValueError(f"Column {quote(name)} {fault}")
 
 
 def enumerate_names(names: Sequence[str]) -> str:
     """Return the names in quotes, the first few of them where there are many."""
-    shown = ", ".join(map(repr, names[:MAX_NAMES_SHOWN]))
+    shown = ", ".join(map(quote, names[:MAX_NAMES_SHOWN]))
     n_more = len(names) - MAX_NAMES_SHOWN
     return f"{shown} and {n_more} more" if n_more > 0 else shown
 
 
-def parse_times(column: pd.Series) -> pd.Index:
-    """Return numbers or date-times, none of them missing."""
-    refuse_missing(column)
-    if types.is_string_dtype(column.dtype):  # or objects
-        column = _parse_text_times(column.astype("str"))
-    if types.is_datetime64_any_dtype(column.dtype):
-        return pd.DatetimeIndex(column, name=column.name)
-    if not types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype):
-        refuse(column, column.notna(), "a number or a date-time", "Name another column as the time.")
-    refuse(column, np.isinf(column), "a finite number", "Correct the file.")
-    return pd.Index(column, name=column.name)
-
-
-def _parse_text_times(text: pd.Series) -> pd.Series:
-    """Return numbers if the first is one, else date-times: in ISO form if the first is, else in its pattern."""
-    if pd.to_numeric(text.iloc[:1], errors="coerce").notna().all():
-        numbers = pd.to_numeric(text, errors="coerce")
-        refuse(text, numbers.isna(), "a number, as in data row 1,", WRITE_ALIKE)
-        return numbers
-    times = _parse_iso_times(text)
-    if pd.isna(times.iloc[0]):
-        times = _parse_patterned_times(text)
-    # ISO takes 2021 for a year.
-    refuse(text, times.isna() | text.str.isdigit(), "a date-time", WRITE_ALIKE)
-    return times
-
-
-def _parse_iso_times(text: pd.Series) -> pd.Series:
-    """Return date-times, NaT where the text is none in ISO form."""
-    try:
-        return pd.to_datetime(text, format="ISO8601", errors="coerce")
-    except ValueError:  # offsets from UTC differ, or some date-times have none
-        zoned = text.str.contains(TIME_ZONE)
-    kind = "with" if zoned.iloc[0] else "without"
-    refuse(text, zoned != zoned.iloc[0], f"a date-time {kind} time zone, as in data row 1,", WRITE_ALIKE)
-    return pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-
-
-def _parse_patterned_times(text: pd.Series) -> pd.Series:
-    """Return date-times in the pattern of the first, if the places of month and day are certain."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that 31/05/2024 can be read in one way only
-        guesses = {guess_datetime_format(str(text.iloc[0]), dayfirst=first) for first in (False, True)}
-    patterns = sorted(guesses - {None})
-    readings = [pd.to_datetime(text, format=p, errors="coerce", utc="%z" in p) for p in patterns]
-    if len(readings) > 1 and all(reading.notna().all() for reading in readings):
-        wanted = "a date that leaves no doubt which is the month"
-        refuse(text, readings[0] != readings[1], wanted, WRITE_ALIKE)
-    return max(readings, key=pd.Series.count, default=pd.Series(pd.NaT, text.index))
+def quote(value: Any) -> str:
+    """Return a cell or a name in quotes, cut where it is long: a file that was damaged may hold one of megabytes."""
+    text = str(value)
+    return repr(text if len(text) <= MAX_CHARACTERS_SHOWN else f"{text[: MAX_CHARACTERS_SHOWN - 1]}…")
 
 
 def parse_runs(column: pd.Series) -> pd.Series:
@@ -208,11 +192,14 @@ def parse_runs(column: pd.Series) -> pd.Series:
 def parse_labels(column: pd.Series) -> pd.Series:
     """Return whole numbers as int64, true and false as 1 and 0, and any other classes as they are."""
     refuse_missing(column)
-    if types.is_object_dtype(column.dtype):  # numbers and words
-        column = column.astype("str")
+    if types.is_object_dtype(column.dtype):  # numbers and words, or numbers beyond int64
+        numbers = pd.to_numeric(column, errors="coerce")
+        column = column.astype("str") if numbers.isna().any() else numbers
     if not types.is_numeric_dtype(column.dtype):
         return column
-    refuse(column, column % 1 != 0, "a whole number or a word", "Name another column as the label.")
+    largest = LARGEST_FLOAT_LABEL if types.is_float_dtype(column.dtype) else np.iinfo(np.int64).max
+    whole = (column % 1 == 0) & (column <= largest) & (column >= -largest)
+    refuse(column, ~whole, f"a whole number up to {largest} or a word", "Name another column as the label.")
     return column.astype("int64")
 
 
@@ -253,5 +240,5 @@ def refuse(column: pd.Series, bad: Any, wanted: str, remedy: str) -> None:
     bad = np.asarray(bad)
     if bad.any():
         row = int(bad.argmax())
-        found = f"Column {column.name!r} holds {str(column.iloc[row])!r} in data row {row + 1}"
+        found = f"Column {quote(column.name)} holds {quote(column.iloc[row])} in data row {row + 1}"
         raise ValueError(f"{found}, where {wanted} was wanted. {remedy}")

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype, is_string_dtype
 from sklearn.utils import column_or_1d
 
 from .index import read_index
+from .plain_labels import plain_labels
 from .shared import BoolArray, IntArray
 from .steps import find_stretches
+from .times import parse_times
 
 
 def to_events(y: Any, score: Any = None, *, max_gap: Any = None) -> pd.DataFrame:
@@ -152,7 +155,7 @@ def row_labels(*columns: Any) -> pd.Index:
 
 def check_flags(y: Any, name: str) -> BoolArray:
     """Return labels of rows as booleans; `name` is the parameter they came in."""
-    values = np.asarray(y)
+    values = plain_labels(y, name, "0 and 1 are")
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}. Pass one label per row: a Series, or {name}.ravel().")
     if not np.isin(values, (0, 1)).all():
@@ -229,7 +232,13 @@ def _times_like(column: pd.Series, times: pd.Index) -> Any:
     """Return times of events in the type of the times of the log."""
     if not isinstance(times, pd.DatetimeIndex):
         return column.to_numpy()
-    told = pd.DatetimeIndex(column)
+    written = len(column) and (is_string_dtype(column) or is_numeric_dtype(column))
+    told = parse_times(column)[0] if written else pd.DatetimeIndex(column)
+    if not isinstance(told, pd.DatetimeIndex):
+        raise ValueError(
+            f"The times of the events in {column.name!r} are numbers, those of the log are date-times. Give both "
+            "alike: pd.to_datetime(events['start'], unit='s'), say, and the same for 'end'."
+        )
     if len(column) and (told.tz is None) != (times.tz is None):
         raise ValueError(
             f"The times of the events are of time zone {told.tz}, those of the log of {times.tz}. Give both one: "
@@ -246,7 +255,7 @@ def event_onsets(event: npt.NDArray[np.bool_], runs: npt.NDArray[Any]) -> npt.ND
 
 
 def is_event(y: Any) -> np.ndarray:
-    """Return whether each row belongs to an event: it does not carry the most frequent label."""
-    labels = column_or_1d(y)
+    """Return whether each row belongs to an event: it does not carry the most frequent label, and none is missing."""
+    labels = column_or_1d(plain_labels(y, "y"))
     _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return numbers != counts.argmax()

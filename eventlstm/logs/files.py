@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .columns import (
+    MAX_CHARACTERS_SHOWN,
     NAMELESS,
     check_present,
     enumerate_names,
@@ -21,17 +22,21 @@ from .columns import (
     parse_labels,
     parse_runs,
     parse_sensors,
-    parse_times,
+    quote,
     read_columns,
     read_names,
     refuse,
     refuse_missing,
     refuse_repeated,
 )
+from .index import find_turns
 from .log import Log
-from .shared import warn
+from .shared import IntArray, warn
+from .times import Clock, parse_times, refuse_beyond, to_instants
 
 BOUNDS = ["start", "end"]
+DUPLICATES = ("error", "first", "mean")
+MAX_ROWS_SHOWN = 3
 
 
 def read_log(
@@ -43,6 +48,7 @@ def read_log(
     events: str | os.PathLike[str] | None = None,
     sensors: Sequence[str] | None = None,
     drop: Sequence[str] = (),
+    duplicates: str = "error",
 ) -> Log:
     r"""Read a sensor log from a CSV or Parquet file.
 
@@ -55,7 +61,8 @@ def read_log(
     time : str
         Column of the time. Numbers stay numbers, in their own unit; text is read as date-times, best in ISO
         form (``2024-05-31T13:00:00``, with or without a time zone): a file in which day and month could be
-        swapped is refused. Where offsets from UTC differ, as over a change to summer time, all become UTC.
+        swapped is refused. Where offsets from UTC differ, as over a change to summer time, all become UTC. Numbers
+        that are all dates in digits (``20240531``, ``20240531130000``) are read as date-times.
     run : str or list of str, default=None
         Column, or columns, naming the run (machine, engine, batch) of each row. None: a single run.
     label : str, default=None
@@ -69,6 +76,10 @@ def read_log(
         dropped. Labels that are not named as `label` would then be a sensor that gives the answer away.
     drop : list of str, default=()
         Columns to ignore.
+    duplicates : {"error", "first", "mean"}, default="error"
+        What becomes of rows that share run and time: an error; the first of them; or the mean of each sensor, of
+        rows that agree in their label. A UserWarning says how many there were. Rows that are repeated whole, as where
+        two exports overlap, are taken once, unless it is "error".
 
     Returns
     -------
@@ -86,13 +97,16 @@ def read_log(
         If the file is Parquet and pyarrow is not installed.
     ValueError
         If a file is empty or damaged; a column is missing or asked for twice; a time, run or label is missing
-        or unreadable; a sensor is not a finite number; two rows share run and time; or an event names a run
-        that the log does not have or ends before it starts.
+        or unreadable; a row is cut short; a sensor is not a finite number; two rows share run and time; the clock of
+        a run runs back now and then; or an event names a run that the log does not have or ends before it starts.
 
     Notes
     -----
     Cells such as ``NA`` or ``None`` in a CSV file are missing values. Text that names runs becomes numbers if
     every name reads like one, which ``07`` does not; an event finds its run by the text of the name.
+
+    Rows in no order are sorted. Where the times of a run rise but for a few steps back, the clock was set back or
+    begins anew: sorted, rows of two times would stand between each other. So the file is refused and the rows named.
 
     Examples
     --------
@@ -113,21 +127,48 @@ def read_log(
     >>> log.y.tolist()
     [0, 1, 0]
     """
+    return read_log_and_clock(
+        path,
+        time=time,
+        run=run,
+        label=label,
+        events=events,
+        sensors=sensors,
+        drop=drop,
+        duplicates=duplicates,
+    )[0]
+
+
+def read_log_and_clock(
+    path: str | os.PathLike[str],
+    *,
+    time: str,
+    run: str | Sequence[str] | None = None,
+    label: str | None = None,
+    events: str | os.PathLike[str] | None = None,
+    sensors: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    duplicates: str = "error",
+    like: Clock | None = None,
+) -> tuple[Log, Clock]:
+    """Return what `read_log` does, and how its times are written; `like` is how those of another log of it are."""
     if label is not None and events is not None:
         raise ValueError(f"label={label!r} and events={str(events)!r} are both given. Pass one of them.")
+    if duplicates not in DUPLICATES:
+        raise ValueError(f"duplicates={duplicates!r} is unknown. Choose one of {list(DUPLICATES)}.")
     path, runs, labels = Path(path), _as_list(run), _as_list(label)
     with name_faults(path):
         chosen = _choose_sensors(read_names(path), [time, *runs, *labels], sensors, _as_list(drop))
         table = read_columns(path, [time, *runs, *labels, *chosen], text=runs)
         if table.empty:
             raise ValueError("The file has no row of data. Pass one with at least one row.")
-        index = _make_index([parse_runs(table.pop(name)) for name in runs], parse_times(table.pop(time)))
+        times, clock = parse_times(table.pop(time), like)
+        refuse_beyond(times)
+        index = _make_index([parse_runs(table.pop(name)) for name in runs], times)
         y = None if label is None else parse_labels(table.pop(label)).set_axis(index)
-        X = parse_sensors(table, chosen).set_axis(index)
-    if not index.is_monotonic_increasing:
-        order = index.argsort()
-        X, y = X.take(order), None if y is None else y.take(order)
-    return Log(X, y if events is None else _label_by_events(X.index, Path(events), runs))
+        log = Log(parse_sensors(table, chosen).set_axis(index), y)
+        log = _settle_order(log, duplicates, path)
+    return (log if events is None else log._replace(y=_label_by_events(log.X.index, Path(events), runs, clock))), clock
 
 
 def _as_list(names: str | Sequence[str] | None) -> list[str]:
@@ -149,26 +190,90 @@ def _choose_sensors(
 
 
 def _make_index(runs: list[pd.Series], times: pd.Index) -> pd.Index:
-    """Return the index in the order of the file; no two rows may share run and time."""
+    """Return the index in the order of the file."""
     names = [*(run.name for run in runs), times.name]
-    index = pd.MultiIndex.from_arrays([*runs, times], names=names) if runs else times
-    repeated = index.duplicated()
-    if not repeated.any():
-        return index
-    row = int(repeated.argmax())
-    place = ", ".join(f"{name}={index.get_level_values(name)[row]}" for name in names)
+    return pd.MultiIndex.from_arrays([*runs, times], names=names) if runs else times
+
+
+def _settle_order(log: Log, duplicates: str, path: Path) -> Log:
+    """Return a log in the order of run and time, with one row for each; `duplicates` says how, see `read_log`."""
+    if log.X.index.is_monotonic_increasing and log.X.index.is_unique:
+        return log
+    rows = np.arange(len(log.X)) if duplicates == "error" else _find_new_rows(log)
+    log = _take(log, rows)
+    _refuse_turns(log.X.index, rows)
+    repeated = log.X.index.duplicated()
+    if repeated.any() and duplicates == "error":
+        _refuse_duplicates(log.X.index, repeated)
+    if repeated.any():
+        done = "the first of each is kept" if duplicates == "first" else "their sensors are averaged"
+        log = _take(log, ~repeated) if duplicates == "first" else _average(log, repeated)
+        warn(f"{path}: {int(repeated.sum())} rows share run and time with an earlier one; {done}.")
+    return _take(log, log.X.index.argsort())
+
+
+def _take(log: Log, rows: np.ndarray) -> Log:
+    """Return some rows of a log, chosen by a mask or by their numbers."""
+    return Log(log.X.iloc[rows], None if log.y is None else log.y.iloc[rows])
+
+
+def _find_new_rows(log: Log) -> IntArray:
+    """Return the rows that differ in anything from all rows before them."""
+    columns = [log.X.index.to_frame(), log.X] if log.y is None else [log.X.index.to_frame(), log.X, log.y]
+    whole = pd.concat([part.set_axis(pd.RangeIndex(len(part))) for part in columns], axis=1)
+    return np.flatnonzero(~whole.set_axis(range(whole.shape[1]), axis=1).duplicated())
+
+
+def _average(log: Log, repeated: np.ndarray) -> Log:
+    """Return the mean row of each run and time, whose labels must agree."""
+    place, index = log.X.index.factorize()
+    if log.y is not None:
+        first = log.y[~repeated].to_numpy()[place]
+        other = np.asarray(log.y) != first
+        if other.any():
+            row = log.X.index[other.argmax()]
+            raise ValueError(
+                f"Rows that share run and time ({row}) have different labels; such rows: {other.sum()}. Give them one "
+                "label, or take duplicates='first'."
+            )
+    X = log.X.groupby(place, sort=False).mean().set_axis(index)
+    return Log(X.rename_axis(log.X.index.names), None if log.y is None else log.y[~repeated])
+
+
+def _refuse_turns(index: pd.Index, rows: IntArray) -> None:
+    """Refuse a clock that rises, or falls, but for a few steps; `rows` are the numbers of the rows in the file."""
+    runs = pd.factorize(index.droplevel(-1))[0] if index.nlevels > 1 else np.zeros(len(index), dtype=np.int64)
+    times = index.get_level_values(-1)
+    before, turns = find_turns(runs, to_instants(times))
+    if not len(turns):
+        return
+    shown = ", ".join(str(row + 1) for row in rows[turns[:MAX_ROWS_SHOWN]])
+    more = f" and {len(turns) - MAX_ROWS_SHOWN} more" if len(turns) > MAX_ROWS_SHOWN else ""
+    where = "data row" if len(turns) == 1 else "data rows"
+    here, there = times[before[0]], times[turns[0]]
+    way = "back" if there < here else "on"
+    zone = ", or write local times with their offset from UTC" * isinstance(times, pd.DatetimeIndex)
+    raise ValueError(
+        f"Column {quote(times.name)} runs {way} at {where} {shown}{more} ({there} after {here}), against the order of "
+        f"the other rows. Name the column of the run (--run){zone}. Only if rows came late, sort the file."
+    )
+
+
+def _refuse_duplicates(index: pd.Index, repeated: np.ndarray) -> None:
+    row, names = int(repeated.argmax()), index.names
+    place = ", ".join(f"{name}={str(index.get_level_values(name)[row])[:MAX_CHARACTERS_SHOWN]}" for name in names)
     fault = f"repeats the {' and '.join(map(repr, names))} of an earlier row ({place})"
-    remedy = "Remove or average them" + ("." if runs else ", or name the column of the run.")
+    remedy = "Remove or average them" + ("." if len(names) > 1 else ", or name the column of the run.")
     raise ValueError(f"Data row {row + 1} {fault}; such rows: {repeated.sum()}. {remedy}")
 
 
-def _label_by_events(index: pd.Index, path: Path, runs: list[str]) -> pd.Series:
+def _label_by_events(index: pd.Index, path: Path, runs: list[str], clock: Clock) -> pd.Series:
     """Return 1 for the rows of a sorted index that an event covers and 0 for all others."""
     y = pd.Series(0, index, name="event", dtype="int64")
     with name_faults(path):
         check_present(read_names(path), [*runs, *BOUNDS])
         table = read_columns(path, [*runs, *BOUNDS], text=runs)
-        covered = [] if table.empty else _find_rows(index, table, runs)
+        covered = [] if table.empty else _find_rows(index, table, runs, clock)
     for rows in covered:
         y.iloc[rows] = 1
     empty = [row for row, rows in enumerate(covered) if rows.start == rows.stop]
@@ -178,12 +283,12 @@ def _label_by_events(index: pd.Index, path: Path, runs: list[str]) -> pd.Series:
     return y
 
 
-def _find_rows(index: pd.Index, table: pd.DataFrame, runs: list[str]) -> list[slice]:
+def _find_rows(index: pd.Index, table: pd.DataFrame, runs: list[str], clock: Clock) -> list[slice]:
     """Return the rows that each event covers, by binary search in the times of its run."""
     times = index.get_level_values(-1)
-    starts, ends = (_parse_bounds(table[name], times) for name in BOUNDS)
+    starts, ends = (_parse_bounds(table[name], times.name, clock) for name in BOUNDS)
     refuse(table["end"], ends < starts, "a time not before the start", "Correct or swap the two.")
-    instants, covered = _to_instants(times), []
+    instants, covered = to_instants(times), []
     for rows, start, end in zip(_find_runs(index, table, runs), starts, ends, strict=True):
         first = rows.start + int(np.searchsorted(instants[rows], start, side="left"))
         stop = rows.start + int(np.searchsorted(instants[rows], end, side="right"))
@@ -191,22 +296,12 @@ def _find_rows(index: pd.Index, table: pd.DataFrame, runs: list[str]) -> list[sl
     return covered
 
 
-def _parse_bounds(column: pd.Series, times: pd.Index) -> np.ndarray:
-    bounds = parse_times(column)
-    if _kind(bounds) != _kind(times):
-        fault = f"holds {_kind(bounds)}, but {times.name!r} of the log holds {_kind(times)}"
+def _parse_bounds(column: pd.Series, name: str, clock: Clock) -> np.ndarray:
+    bounds, own = parse_times(column, clock)
+    if own.kind != clock.kind:
+        fault = f"holds {own.kind}, but {name!r} of the log holds {clock.kind}"
         raise ValueError(f"Column {column.name!r} {fault}. Write both alike.")
-    return _to_instants(bounds)
-
-
-def _kind(times: pd.Index) -> str:
-    zone = "without" if getattr(times, "tz", None) is None else "with"
-    return f"date-times {zone} a time zone" if isinstance(times, pd.DatetimeIndex) else "numbers"
-
-
-def _to_instants(times: pd.Index) -> np.ndarray:
-    """Return numbers in the order of the times; microseconds, unlike nanoseconds, reach an end in 9999."""
-    return times.as_unit("us").asi8 if isinstance(times, pd.DatetimeIndex) else times.to_numpy()
+    return to_instants(bounds)
 
 
 def _find_runs(index: pd.Index, table: pd.DataFrame, runs: list[str]) -> list[slice]:
@@ -223,7 +318,7 @@ def _find_runs(index: pd.Index, table: pd.DataFrame, runs: list[str]) -> list[sl
     for row, name in enumerate(asked):
         if name not in rows_of_run:
             known = enumerate_names([", ".join(run) for run in names])
-            fault = f"names the run {', '.join(name)!r}, but the log has {known}"
+            fault = f"names the run {quote(', '.join(name))}, but the log has {known}"
             raise ValueError(f"Data row {row + 1} {fault}. Correct or remove it.")
     return [rows_of_run[name] for name in asked]
 

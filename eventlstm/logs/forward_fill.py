@@ -13,6 +13,7 @@ from sklearn.utils.validation import FLOAT_DTYPES
 from .._validation import Interval, check_is_fitted, fit_context, validate_data
 from .checking import cut_as_learnt, index_facts, refuse_lost_index
 from .index import read_index
+from .sensor_values import refuse_no_sensors
 from .shared import IntArray
 
 
@@ -89,7 +90,7 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the index is unsorted or has duplicates, or `X` holds text or infinite values.
+            If the index is unsorted or has duplicates, or `X` holds text, times, masked or infinite values.
         """
         values = self._check(X, reset=True)
         facts = index_facts(X, read_index(X), self.max_gap)
@@ -127,6 +128,7 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return pd.DataFrame(values, index=X.index, columns=X.columns) if isinstance(X, pd.DataFrame) else values
 
     def _check(self, X: Any, *, reset: bool) -> np.ndarray:
+        refuse_no_sensors(X)
         values: np.ndarray = validate_data(
             self, X, dtype=FLOAT_DTYPES, order="C", copy=True, ensure_all_finite="allow-nan", reset=reset
         )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .sensor_values import refuse_no_sensors
 from .shared import IntArray
 from .steps import find_stretches
 
@@ -68,6 +69,7 @@ class LogWindows:
     def __init__(self, X: Any, window_size: int, *, stride: int = 1, max_gap: Any = "auto", pad: bool = True) -> None:
         if window_size < 1 or stride < 1:
             raise ValueError(f"window_size={window_size} and stride={stride} must be at least 1.")
+        refuse_no_sensors(X)
         starts = find_stretches(X, max_gap)
         values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
         if values.ndim != 2:

@@ -14,6 +14,7 @@ from scipy import fft
 from scipy.signal import find_peaks
 
 from .index import read_index
+from .sensor_values import refuse_no_sensors
 from .shared import FloatArray, IntArray
 from .steps import cut_stretches, longest_steps
 
@@ -203,12 +204,7 @@ def _read_series(X: Any, max_gap: Any) -> _Series:
 
 
 def _numbers(X: Any) -> FloatArray:
-    for name, dtype in getattr(X, "dtypes", pd.Series()).items():
-        if not pd.api.types.is_numeric_dtype(dtype):
-            raise ValueError(
-                f"Column {name!r} of X holds no numbers, but is of type {dtype}. Put it into the index if it names the "
-                "run or the time: X.set_index(['machine', 'time']); else leave it out."
-            )
+    refuse_no_sensors(X)
     return np.asarray(X, dtype=np.float64)
 
 

@@ -17,6 +17,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from ..logs.events import find_events
 from ..logs.index import read_index
+from ..logs.plain_labels import plain_labels
 from ..logs.shared import FloatArray, IntArray, warn
 from ..logs.steps import cut_stretches
 
@@ -178,7 +179,7 @@ def bootstrap_curve(
         )
     check_consistent_length(y_true, y_score, paired_with)
     blocks = _cut_blocks(y_true)
-    columns = [_on_index(y_true, blocks.index), _on_index(y_score, blocks.index)]
+    columns = [_on_index(plain_labels(y_true, "y_true"), blocks.index), _on_index(y_score, blocks.index)]
     if paired_with is not None:
         columns.append(_on_index(paired_with, blocks.index))
     estimate = _measure(measure, columns)
@@ -199,7 +200,7 @@ class _Blocks(NamedTuple):
 
 
 def _cut_blocks(y_true: Any) -> _Blocks:
-    labels = np.asarray(y_true)
+    labels = plain_labels(y_true, "y_true", "0 and 1 are")
     if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
         raise ValueError(f"y_true holds {pd.unique(labels.ravel())[:5]}, where 0 and 1 are wanted, one a row.")
     rows = read_index(y_true)

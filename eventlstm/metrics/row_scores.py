@@ -20,6 +20,7 @@ from sklearn.metrics import (
 )
 
 from ..logs.events import check_flags
+from ..logs.plain_labels import plain_labels
 from .measured_rows import read_flags, read_scores
 
 
@@ -55,7 +56,7 @@ def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, flo
     >>> detection_report([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8], threshold=0.5)["recall"]
     0.5
     """
-    y_true = np.asarray(y_true)
+    y_true = plain_labels(y_true, "y_true", "0 and 1 are")
     y_score = np.asarray(y_score, dtype=np.float64)
     if not np.isin(y_true, (0, 1)).all():
         raise ValueError(f"y_true holds {np.unique(y_true)[:5]}, where 0 and 1 are wanted. Pass y == 'fault', say.")
@@ -253,7 +254,7 @@ def class_report(y_true: Any, y_pred: Any) -> pd.DataFrame:
     0   0.666667  0.666667        3
     1   0.500000  0.500000        2
     """
-    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    y_true, y_pred = plain_labels(y_true, "y_true"), plain_labels(y_pred, "y_pred")
     classes = np.unique(np.concatenate([y_true, y_pred]))
     names = [str(name) for name in classes]
     with warnings.catch_warnings():  # of specificity, whatever zero_division says; what is undefined is NaN below

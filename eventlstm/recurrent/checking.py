@@ -11,6 +11,8 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from ..logs.log_windows import LogWindows
+from ..logs.plain_labels import plain_labels
+from ..logs.sensor_values import refuse_no_numbers
 
 
 class CheckedWindows(NamedTuple):
@@ -63,7 +65,8 @@ def check_windows(
             )
         n_channels = X.shape[2]
         X = X.reshape(len(X), -1)
-    labels = "no_validation" if y is None else y
+    refuse_no_numbers(X)
+    labels = "no_validation" if y is None else plain_labels(y, "y")
     # Missing steps may end a window, and lengths leave out whatever stands there; the others are looked at below.
     finite = "allow-nan" if lengths is None else False
     arguments = {"dtype": dtype, "order": "C", "copy": True, "reset": reset, "ensure_all_finite": finite}

@@ -387,6 +387,165 @@ def test_a_stray_word_far_down_a_long_file_is_found_without_a_warning(tmp_path):
             read_log(path, time="t")
 
 
+# Clocks that run back
+
+
+TICKS = pd.date_range("2024-10-27", periods=120, freq="1min")
+CLOCKS = {
+    "an hour set back": TICKS[:60].append(TICKS[30:] + pd.Timedelta("3s")),
+    "an hour set back, to the second": TICKS[:60].append(TICKS[30:]),
+    "a clock without a battery": TICKS[:60].append(TICKS[:60] - pd.Timedelta("9000D")),
+    "tests from zero": np.tile(np.arange(40) / 4, 3) + np.repeat([0, 0.1, 0.2], 40),
+    "tests from zero, to the tick": np.tile(np.arange(40), 3),
+    "cycles of ten rows": np.tile(np.arange(10), 12),
+    "two machines, one after the other": np.concatenate([np.arange(60), np.arange(30, 90) + 0.5]),
+    "newest first, and set back": TICKS[:60].append(TICKS[30:] + pd.Timedelta("3s"))[::-1],
+    "one row late": np.insert(np.arange(100), 70, 3) + np.arange(101) / 1000,
+}
+
+
+@pytest.mark.parametrize("duplicates", ["error", "first", "mean"])
+@pytest.mark.parametrize("times", CLOCKS.values(), ids=CLOCKS)
+def test_a_clock_that_runs_back_is_refused_and_the_rows_are_named(tmp_path, times, duplicates):
+    table = pd.DataFrame({"time": times, "a": np.arange(len(times))})
+    with pytest.raises(ValueError, match=r"runs (back|on) at data rows? \d+.*run \(--run\)") as caught:
+        read_csv(tmp_path, table, label=None, duplicates=duplicates)
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 300
+    row = np.flatnonzero(np.diff(table["time"]) < np.zeros(1, np.diff(table["time"]).dtype))
+    if len(row) < len(table) / 2:
+        assert f"data row{'s' * (len(row) > 1)} {row[0] + 2}" in str(caught.value)
+    assert ("offset from UTC" in str(caught.value)) == isinstance(times, pd.DatetimeIndex)
+
+
+def test_naming_the_run_or_the_time_zone_mends_a_clock_that_runs_back(tmp_path):
+    tests = pd.DataFrame({"test": np.repeat([1, 2, 3], 40), "time": np.tile(np.arange(40), 3), "a": np.arange(120)})
+    assert read_csv(tmp_path, tests, label=None, run="test").X["a"].tolist() == list(range(120))
+    local = pd.date_range("2024-10-27 00:00", periods=240, freq="1min", tz="Europe/Berlin")
+    zoned = pd.DataFrame({"time": local.map(lambda time: time.isoformat()), "a": np.arange(240)})
+    assert read_csv(tmp_path, zoned, label=None).X["a"].tolist() == list(range(240))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_in_no_order_or_in_the_reverse_are_sorted(tmp_path, seed):
+    table = pd.DataFrame({"time": TICKS, "a": np.arange(120)})
+    for order in (np.random.RandomState(seed).permutation(120), np.arange(120)[::-1]):
+        assert read_csv(tmp_path, table.iloc[order], label=None).X["a"].tolist() == list(range(120))
+
+
+# Rows that share run and time
+
+
+def test_the_first_or_the_mean_of_rows_that_share_a_time_is_taken_with_a_note(tmp_path):
+    path = write(tmp_path, "t,a,b,f\n1,2,1,0\n1,4,,0\n2,5,3,1\n2,8,5,1\n3,1,1,0\n")
+    for duplicates, expected in {"first": [[2, 1], [5, 3], [1, 1]], "mean": [[3, 1], [6.5, 4], [1, 1]]}.items():
+        with pytest.warns(UserWarning, match=r"log\.csv: 2 rows share run and time with .* (kept|averaged)"):
+            log = read_log(path, time="t", label="f", duplicates=duplicates)
+        assert log.X.to_numpy().tolist() == expected and log.y.tolist() == [0, 1, 0]
+        assert log.X.index.equals(log.y.index) and log.X.index.equals(pd.Index([1, 2, 3], name="t"))
+
+
+def test_rows_that_share_a_time_in_another_run_are_none_that_repeat(tmp_path):
+    path = write(tmp_path, "r,t,a\nB,1,2\nA,1,4\nB,1,6\nA,2,8\n")
+    with pytest.warns(UserWarning, match="1 rows share"):
+        X = read_log(path, time="t", run="r", duplicates="mean").X
+    assert X["a"].to_dict() == {("A", 1): 4.0, ("A", 2): 8.0, ("B", 1): 4.0}
+
+
+@pytest.mark.parametrize("duplicates", ["first", "mean"])
+def test_exports_that_overlap_are_one_log(tmp_path, duplicates):
+    table = make_table(TIMES["dates"], RUNS["two"])[0].sort_values("time")
+    overlapping = pd.concat([table[:100], table[60:]])
+    arguments = {"run": ["run0", "run1"], "duplicates": duplicates}
+    assert_same(read_csv(tmp_path, overlapping, **arguments), read_csv(tmp_path, table, **arguments))
+
+
+def test_a_mean_of_rows_with_different_labels_is_refused(tmp_path):
+    path = write(tmp_path, "t,a,f\n1,2,0\n1,4,1\n2,5,1\n")
+    with pytest.raises(ValueError, match=r"Rows that share run and time \(1\) have different labels; such rows: 1"):
+        read_log(path, time="t", label="f", duplicates="mean")
+    with pytest.raises(ValueError, match="duplicates='last' is unknown"):
+        read_log(path, time="t", label="f", duplicates="last")
+
+
+# Rows cut short, and other damage
+
+
+SHORT = {
+    "the last": ("t,r,a,b\n1,B,1,2\n2,B,1\n", 2, 3),
+    "one between": ("t,r,a,b\n1,B,1,2\n2,B\n3,B,1,2\n", 2, 2),
+    "without the end of the line": ("t,r,a,b\n1,B,1,2\n2,B,1", 2, 3),
+    "behind blank lines": ("\nt,r,a,b\n\n1,B,1,2\n  \n\n2,B,1\n", 2, 3),
+    "behind cells of two lines": ('t,r,a,b\n1,"B\nC",1,2\n2,B,1\n', 2, 3),
+    "among empty cells": ("t,r,a,b\n1,B,1,\n2,B,,\n3,B,1\n4,B,1,\n", 3, 3),
+    "every one": ("t,r,a,b\n1,B,1\n2,B,1\n", 1, 3),
+    "of Windows": ("t,r,a,b\r\n1,B,1,2\r\n2,B,1\r\n", 2, 3),
+}
+
+
+@pytest.mark.parametrize(("content", "row", "cells"), SHORT.values(), ids=SHORT)
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz"])
+def test_a_row_cut_short_is_refused(tmp_path, content, row, cells, name):
+    path = write(tmp_path, gzip.compress(content.encode()) if name.endswith("gz") else content, name)
+    with pytest.raises(ValueError, match=f"Data row {row} has {cells} cells, the header 4: it was cut short"):
+        read_log(path, time="t", run="r")
+
+
+def test_empty_cells_at_the_end_of_a_row_are_missing_values(tmp_path):
+    path = write(tmp_path, "t,a,b\n1,1,2\n2,1,\n3,,\n\n")
+    assert read_log(path, time="t").X["b"].isna().tolist() == [False, True, True]
+
+
+BEYOND = ["1e300", "-1e300", "18446744073709551615", "18446744073709551616", "-9223372036854775809"]
+
+
+@pytest.mark.parametrize("label", [*BEYOND, "9007199254740993.0", "1e19", "inf", "9223372036854775808"])
+def test_a_label_too_large_to_be_told_from_its_neighbours_is_refused(tmp_path, label):
+    path = write(tmp_path, f"t,a,f\n1,2,0\n2,3,{label}\n")
+    with pytest.raises(ValueError, match=r"'f' holds '.*' in data row 2, where a whole number up to \d+ or"):
+        read_log(path, time="t", label="f")
+
+
+@pytest.mark.parametrize("label", [2**63 - 1, -(2**63) + 1, 2**53 + 1, 1706742000000])
+def test_a_large_label_is_read_to_its_last_digit(tmp_path, label):
+    assert read_log(write(tmp_path, f"t,a,f\n1,2,{label}\n2,3,0\n"), time="t", label="f").y.tolist() == [label, 0]
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("Zeit;T", "Zeit"),
+        ("Zeit;T", "time"),
+        ("Zeit\tT", "Zeit"),
+        ("Zeit|T", "T"),
+        ('"Zeit";"T, in C"', "Zeit"),
+        ("Zeit; T; p", "p"),
+        ("Zeit;T,in;C", "C"),
+    ],
+)
+def test_cells_that_are_not_separated_by_commas_are_named_as_such(tmp_path, header, name):
+    with pytest.raises(ValueError, match=r"Separate cells with commas, not with '(;|\\t|\|)'\.$"):
+        read_log(write(tmp_path, f"{header}\n1;2\n"), time=name)
+
+
+LONG = "9x" * 10**6
+LONG_CELLS = {
+    "sensor": f"t,r,f,a\n1,A,0,1\n2,A,0,2\n3,A,0,{LONG}\n",
+    "time": f"t,r,f,a\n1,A,0,1\n{LONG},A,0,2\n",
+    "date": f"t,r,f,a\n2024-01-01,A,0,1\n{LONG},A,0,2\n",
+    "run": f"t,r,f,a\n1,{LONG},0,1\n1,{LONG},0,2\n",
+    "name": f"t,r,f,{LONG[: 10**5]}\n1,A,0,x\n",
+    "unknown column": f"time,r,f,{LONG[: 10**5]}\n1,A,0,x\n",
+    "one column": f"{LONG[: 10**5]}\n1\n",
+}
+
+
+@pytest.mark.parametrize("content", LONG_CELLS.values(), ids=LONG_CELLS)
+def test_a_cell_of_megabytes_makes_no_message_of_megabytes(tmp_path, content):
+    with pytest.raises(ValueError, match=r"log\.csv: ") as caught:
+        read_log(write(tmp_path, content), time="t", run="r", label="f")
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 300
+
+
 def make_table(times, runs):
     """A table with a column ``time``, columns ``run0``, ... two sensors and labels; and the names of the runs."""
     names = [f"run{i}" for i in range(len(runs))]

@@ -205,7 +205,7 @@ WAVE = repeat(5, 60)[:, None]
         (np.where(WAVE > 0.9, np.inf, WAVE), {}, "infinite values"),
         (np.ones((60, 2)), {}, "No sensor of X varies within a run"),
         (np.full((60, 1), np.nan), {}, "No sensor of X varies within a run"),
-        (pd.DataFrame({"site": ["a", "b"] * 30}), {}, "Column 'site' of X holds no numbers"),
+        (pd.DataFrame({"site": ["a", "b"] * 30}), {}, "Column 'site' of X is of type str"),
         (pd.DataFrame(WAVE), {"max_gap": "1h"}, "max_gap='1h' is a length of time"),
     ],
 )
