@@ -8,7 +8,7 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper as BinMapper
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE as NODE_DTYPE
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -21,17 +21,38 @@ __all__ = [
     "TreePredictor",
     "check_is_fitted",
     "check_sample_weight",
+    "constraints_of",
     "fit_context",
     "loss_of_trees",
     "resample_as_fitted",
+    "validate_arguments",
     "validate_data",
     "validate_parameters",
+    "validate_steps",
 ]
 
 
 def validate_parameters(estimator: Any) -> None:
-    """Hold the parameters of an estimator to its table of constraints, outside of `fit`."""
-    estimator._validate_params()
+    """Hold the parameters of an estimator to its table of constraints, outside of `fit`; without one all are let be."""
+    if hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
+
+
+def validate_arguments(constraints: dict[str, Any], arguments: dict[str, Any], caller: str) -> None:
+    """Hold arguments to those of a table of constraints that bear their names."""
+    shared = constraints.keys() & arguments.keys()
+    known = {name: constraints[name] for name in shared}
+    validate_parameter_constraints(known, {name: arguments[name] for name in shared}, caller)
+
+
+def constraints_of(estimator: Any) -> dict[str, Any]:
+    """Return the table of constraints on an estimator's parameters."""
+    return dict(estimator._parameter_constraints)
+
+
+def validate_steps(pipeline: Any) -> None:
+    """Refuse steps that do not make a pipeline."""
+    pipeline._validate_steps()
 
 
 def loss_of_trees(trees: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from .._validation import NODE_DTYPE, BinMapper, TreePredictor, loss_of_trees
+from .checks import LARGEST, holds, labels, rising
 
 # Python takes about ten times the bytes for a tree that a smallest one has in a file; fits make some hundred trees.
 MAX_TREES = 100_000
@@ -34,6 +35,7 @@ PLAIN = {
     "_use_validation_data": True,
     "_fitted_with_sw": False,
 }
+FLAGS = ("do_early_stopping_", "_use_validation_data", "_fitted_with_sw")
 NODES, COUNTS, THRESHOLDS, BIN_COUNTS = "node_fields_", "n_nodes_", "bin_thresholds_", "n_bins_"
 CATEGORIES = "Encode them before it, one column a category, and set categorical_features=None."
 
@@ -104,11 +106,16 @@ def _check_plain(state: dict[str, Any]) -> int:
     n_features, per_iteration = state["n_features_in_"], state["n_trees_per_iteration_"]
     _require(type(n_features) is int and n_features > 0, "has no number of features")
     classes = state["classes_"]
-    _require(isinstance(classes, np.ndarray) and classes.ndim == 1 and len(classes) > 1, "has no classes")
+    _require(holds(labels, classes, None) and len(classes) > 1, "has no classes")
     n_raw = 1 if len(classes) == 2 else len(classes)
     _require(type(per_iteration) is int and per_iteration == n_raw, "has not a tree for each class")
     _check_array(state["_baseline_prediction"], np.float64, (1, n_raw))
+    _check_size(state["_baseline_prediction"])
     _require(isinstance(state["_random_seed"], np.uint64), "has no seed")
+    for name in FLAGS:
+        _require(type(state.get(name, False)) is bool, f"has {name} that is neither True nor False")
+    for name in ("train_score_", "validation_score_"):
+        _check_array(state[name], np.float64)
     if "feature_names_in_" in state:
         _check_array(state["feature_names_in_"], object, (n_features,))
     return n_features
@@ -123,6 +130,10 @@ def _read_trees(fields: Any, n_nodes: Any, n_features: int) -> list[Any]:
     n_all = len(fields["value"])
     for name in NODE_DTYPE.names:
         _check_array(fields[name], NODE_DTYPE[name], (n_all,))
+    _check_size(fields["value"])
+    _require(not np.isnan(fields["num_threshold"]).any(), "has nodes without a threshold")
+    for name in ("is_leaf", "missing_go_to_left"):
+        _require((fields[name] <= 1).all(), f"has nodes whose {name} is neither 0 nor 1")
     # Each count first: with a negative or huge one among them, the sum may be right by chance.
     _require(((n_nodes > 0) & (n_nodes <= n_all)).all() and n_nodes.sum() == n_all, "has other nodes than it counts")
     starts = np.cumsum(n_nodes) - n_nodes
@@ -161,16 +172,23 @@ def _read_bins(max_bins: Any, seed: np.uint64, thresholds: Any, n_bins: Any, n_f
     _check_array(n_bins, np.int64, (n_features,))
     _require(((n_bins >= 0) & (n_bins <= MAX_BINS)).all(), "has features with too many bins")
     _check_array(thresholds, np.float64, (int(n_bins.sum()),))
+    by_feature = np.split(thresholds, np.cumsum(n_bins)[:-1])
+    _require(all(rising(of_feature.tolist()) for of_feature in by_feature), "has bins that do not rise")
     mapper = BinMapper(n_bins=max_bins + 1, random_state=seed)
     mapper.is_categorical_ = np.zeros(n_features, dtype=np.uint8)
     mapper.missing_values_bin_idx_ = max_bins
-    mapper.bin_thresholds_ = np.split(thresholds, np.cumsum(n_bins)[:-1])
+    mapper.bin_thresholds_ = by_feature
     mapper.n_bins_non_missing_ = (n_bins + 1).astype(np.uint32)
     return mapper
 
 
 def _check_number(n_trees: int) -> None:
     _require(0 < n_trees <= MAX_TREES, f"has {n_trees} trees, where 1 to {MAX_TREES} can be stored")
+
+
+def _check_size(values: np.ndarray) -> None:
+    """Refuse numbers whose sum over all trees might be none."""
+    _require((np.abs(values) <= LARGEST).all(), f"has values that are not numbers within {LARGEST:g}")
 
 
 def _check_array(found: Any, dtype: Any, shape: tuple[int, ...] | None = None) -> None:

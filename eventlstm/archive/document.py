@@ -2,15 +2,17 @@
 
 The text holds the tree of estimators with their parameters and fitted attributes; numbers are set aside in arrays,
 under the path of what holds them. Reading runs no code that the text names: a class is looked up in ``CLASSES``, and
-what the text says is checked before it is used.
+what the text says is checked before it is used: against what a fit leaves, and against a digest where it holds one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
 import reprlib
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,10 @@ from ..sampling.temporal_oversampler import TemporalOversampler
 from ..sampling.window_sampler import WindowSampler
 from ..training.augmentation import Augmentation
 from .boosted_trees import flatten_trees, restore_trees
+from .fitted import check_fitted
+from .nesting import Nesting
+from .network_state import check_network
+from .parameters import check_parameters
 
 CLASSES: dict[str, type] = {
     cls.__name__: cls
@@ -102,6 +108,10 @@ MODEL, ARRAYS = "model.json", "arrays.safetensors"
 # Python needs some thirty times the bytes of a JSON text of empty lists. Arrays of strings keep to it too:
 # NumPy pads them to the longest, so that a short text can describe a long array.
 MAX_JSON_BYTES = 2**24
+# The field of the outermost estimator that holds the digest of it and of the arrays; files of before have none.
+DIGEST = "sha256"
+# The fitted attribute that is a network, kept as its architecture and its weights.
+NETWORK = "module_"
 # What scikit-learn adds to the state of its own estimators.
 SKLEARN_VERSION = "_sklearn_version"
 CHARACTER_BYTES = np.dtype("U1").itemsize
@@ -119,8 +129,9 @@ def write_document(head: dict[str, Any], estimator: Any) -> tuple[bytes, dict[st
         raise TypeError(_refusal(estimator, "estimator"))
     encoder = _Encoder()
     try:
-        document = head | {"model": encoder.encode(estimator, "estimator")}
-        text = json.dumps(document, separators=(",", ":")).encode()
+        model = encoder.encode(estimator, "estimator")
+        model |= {DIGEST: digest_of(model, encoder.arrays)}
+        text = json.dumps(head | {"model": model}, separators=(",", ":")).encode()
     except RecursionError:
         raise ValueError("The estimator contains itself, or nests too deep: flatten it.") from None
     check_size(MODEL, len(text), MAX_JSON_BYTES)
@@ -128,15 +139,45 @@ def write_document(head: dict[str, Any], estimator: Any) -> tuple[bytes, dict[st
 
 
 def read_document(text: bytes, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], list[Any]]:
-    """Return the document with the estimator as its "model", and all estimators in it; `arrays` is emptied."""
+    """Return the document with the estimator as its "model", and all estimators in it; `arrays` is emptied.
+
+    Raises
+    ------
+    ValueError
+        If the document or the arrays are not as they were written, or no fit leaves what they hold.
+    """
+    check_digest(json.loads(text)["model"], arrays)
     decoder = _Decoder(arrays)
     document = json.loads(text, object_pairs_hook=decoder.decode)
     model = document["model"]
     if type(model) not in CLASSES.values():
         raise ValueError(f"{MODEL} describes a {type(model).__name__} instead of an estimator")
+    if any(sealed is not model for sealed in decoder.sealed):
+        raise ValueError(f"{MODEL} holds a whole model inside of another")
     if arrays:
         raise ValueError(f"{ARRAYS} holds {reprlib.repr(min(arrays))}, which {MODEL} does not use")
     return document, decoder.made
+
+
+def check_digest(model: Any, arrays: dict[str, np.ndarray]) -> None:
+    """Refuse a model or arrays that have been changed since they were written, where the model holds a digest."""
+    if not isinstance(model, dict) or DIGEST not in model:
+        return
+    written = {name: value for name, value in model.items() if name != DIGEST}
+    if model[DIGEST] != digest_of(written, arrays):
+        raise ValueError(f"{MODEL} or {ARRAYS} has been changed since eventlstm.save wrote it")
+
+
+def digest_of(model: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """Return the digest of a model, as JSON tells it, and of all arrays.
+
+    It shows changes by accident or by hand; who changes the digest as well is not kept from it.
+    """
+    digest = hashlib.sha256(json.dumps(model).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def check_size(what: str, size: int, limit: int) -> None:
@@ -158,6 +199,7 @@ class _Encoder:
         self.string_bytes = 0
         # By identity, with the estimators themselves: the identity of one that is gone may come again.
         self.written: dict[int, tuple[int, Any]] = {}
+        self.nesting = Nesting()
 
     def encode(self, value: Any, path: str) -> Any:
         # Exact types, since a subclass (an enum, a named tuple, a masked array) would come back as its base.
@@ -171,6 +213,8 @@ class _Encoder:
         if kind in (list, tuple):
             items = [self.encode(item, f"{path}[{i}]") for i, item in enumerate(value)]
             return items if kind is list else {"tuple": items}
+        if kind is deque:
+            return {"deque": self.encode(list(value), path), "longest": value.maxlen}
         if kind is dict:
             # Pairs keep the types of the keys; the fields of a JSON object are strings.
             pairs = enumerate(value.items())
@@ -218,6 +262,11 @@ class _Encoder:
         parameters = {name: self.encode(state[name], f"{path}.{name}") for name in sorted(state.keys() & known)}
         attributes = {name: self.encode(state[name], f"{path}.{name}") for name in sorted(state.keys() - known)}
         _check_state(type(estimator), parameters, attributes)
+        if NETWORK in state and hasattr(estimator, "network_class"):
+            check_network(estimator, state[NETWORK])
+        self.nesting.add(estimator, list(state.values()))
+        check_parameters(estimator)
+        check_fitted(estimator)
         self.written[id(estimator)] = len(self.written), estimator
         return {
             "estimator": type(estimator).__name__,
@@ -232,6 +281,8 @@ class _Decoder:
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
         self.made: list[Any] = []
+        self.sealed: list[Any] = []  # those with a digest, which only the outermost has
+        self.nesting = Nesting()
         self.string_bytes = 0
 
     def decode(self, pairs: list[tuple[str, Any]]) -> Any:
@@ -242,6 +293,8 @@ class _Decoder:
                 return float(text)
             case {"tuple": list(items)}:
                 return tuple(items)
+            case {"deque": list(items), "longest": int() | None as longest}:
+                return deque(items, maxlen=longest)
             case {"dict": list(items)}:
                 return _unique(items)
             case {"timedelta": str(text)}:
@@ -263,7 +316,9 @@ class _Decoder:
             case {"same": int(number)} if 0 <= number < len(self.made):
                 return self.made[number]
             case {"estimator": str(name), "parameters": dict(parameters), "attributes": dict(attributes)}:
-                return self._estimator(name, parameters, attributes)
+                estimator = self._estimator(name, parameters, attributes)
+                self.sealed += [estimator] if DIGEST in fields else []
+                return estimator
         raise ValueError(f"{MODEL} holds {reprlib.repr(fields)}, which is unknown, or missing or used twice")
 
     def _estimator(self, name: str, parameters: dict[Any, Any], attributes: dict[Any, Any]) -> Any:
@@ -272,6 +327,10 @@ class _Decoder:
         cls: Any = CLASSES[name]
         _check_state(cls, parameters, attributes)
         estimator = cls(**parameters)
+        self.nesting.add(estimator, [*parameters.values(), *attributes.values()])
+        check_parameters(estimator)
+        if NETWORK in attributes and hasattr(estimator, "network_class"):
+            check_network(estimator, attributes[NETWORK])
         if cls is HistGradientBoostingClassifier:
             attributes = restore_trees(estimator, attributes)
         state = parameters | attributes
@@ -279,6 +338,7 @@ class _Decoder:
             # Without it scikit-learn takes the state for one older than 0.18, and says so for every part.
             state[SKLEARN_VERSION] = sklearn.__version__
         estimator.__setstate__(state)
+        check_fitted(estimator)
         self.made.append(estimator)
         return estimator
 
@@ -310,7 +370,7 @@ def _refusal(value: Any, path: str) -> str:
     dtype = f" of dtype {value.dtype}" if isinstance(value, np.ndarray) else ""
     return (
         f"{path} is a {kind}{dtype}, which an archive without pickle cannot hold. It holds None, bools, "
-        "numbers, strings, lists, tuples, dicts, numeric dtypes, arrays of numbers or (1-D) strings, and the "
+        "numbers, strings, lists, tuples, queues, dicts, numeric dtypes, arrays of numbers or (1-D) strings, and the "
         f"estimators {', '.join(CLASSES)}. Use one of these (an int as random_state), or joblib.dump, "
         "whose files are to be loaded only if you trust who wrote them."
     )

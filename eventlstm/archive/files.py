@@ -59,8 +59,9 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         If something inside cannot be stored, such as a function or a random generator. The message
         gives the expression that reaches it.
     ValueError
-        If the estimator contains itself, is larger than `load` accepts, or caches in a folder (``memory``):
-        joblib unpickles what it finds there.
+        If the estimator contains itself, is larger than `load` accepts, holds what no fit leaves, such as a parameter
+        that was set anew and does not go with the rest, or caches in a folder (``memory``): joblib unpickles what it
+        finds there.
     OSError
         If the file cannot be written.
 
@@ -89,7 +90,8 @@ def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:
     """Read an estimator from an archive that `save` wrote.
 
     Loading is safe for files of unknown origin: nothing is unpickled, no class outside a fixed list is made,
-    and sizes are checked before memory is taken. Whether such a model predicts well is another question.
+    sizes are checked before memory is taken, and what no fit leaves is refused. Whether such a model predicts well is
+    another question: a digest shows that a file is as `save` wrote it, but not who wrote it.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:
     Raises
     ------
     ValueError
-        If the file is damaged, is no archive of `save`, or was written by a newer version.
+        If the file is damaged or edited, is no archive of `save`, or was written by a newer version.
     OSError
         If the file cannot be opened, for instance ``FileNotFoundError``.
 

@@ -104,11 +104,11 @@ def inputs_of(model: object) -> object:
     return scores() if type(model).__name__.endswith("Threshold") else windows()[0]
 
 
-def answers(model: object) -> dict[str, np.ndarray]:
+def answers(model: object, given: object = None) -> dict[str, np.ndarray]:
     """Return everything that a fitted model says of its input."""
-    given = inputs_of(model)
+    given = inputs_of(model) if given is None else given
     if isinstance(model, el.thresholds.StreamingTailThreshold):
-        model.fit(given)  # what it has learnt is a queue, which an archive does not hold
+        model.fit(given)  # its archive is of the time when one that was fitted could not be saved
     if hasattr(model, "fit_resample"):
         given = el.LogWindows(log()[0], 6) if isinstance(model, el.TemporalOversampler) else given
         made, labels = model.fit_resample(

@@ -1,0 +1,345 @@
+"""What `fit` leaves on each estimator: which attributes, what they may hold, and how they go together.
+
+A new estimator gets a line in ``FITTED``, by the name of its class. What no table knows is read by nobody, and let be.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..losses.choice import LOSSES
+from .agreement import (
+    agree_anomaly_detector,
+    agree_bagging,
+    agree_blend,
+    agree_classifier,
+    agree_event_classifier,
+    agree_fixed_threshold,
+    agree_forecaster,
+    agree_imputer,
+    agree_input_scaler,
+    agree_min_max_scaler,
+    agree_network,
+    agree_outlier_classifier,
+    agree_pipeline,
+    agree_robust_scaler,
+    agree_standard_scaler,
+    agree_streaming,
+    agree_tail,
+    agree_windows,
+)
+from .checks import (
+    FLOATS,
+    INTEGERS,
+    NUMBERS,
+    SMALLEST,
+    Check,
+    anything,
+    array,
+    dtype,
+    either,
+    flag,
+    holds,
+    index_names,
+    labels,
+    mapping,
+    names,
+    one_of,
+    optional,
+    queue,
+    real,
+    record,
+    several,
+    text,
+    whole,
+)
+
+Checks = dict[str, Check]
+
+
+class Fitted(NamedTuple):
+    """What a fit of a class leaves."""
+
+    needed: Checks
+    others: Checks = {}  # those that only some fits leave
+    agree: Callable[[Any], Iterable[tuple[Any, str]]] = lambda estimator: ()  # what has to hold, and what is wrong else
+
+
+# Of any estimator, before and after a fit.
+OUTPUT: Checks = {"_sklearn_output_config": record(transform=one_of("default", "pandas", "polars"))}
+INPUT: Checks = {"n_features_in_": whole(1)}
+NAMES: Checks = {"feature_names_in_": names}
+CLOCK: Checks = {"max_gap_": real(0, infinite=True), "has_dates_": flag, "index_names_": index_names}
+BY_FEATURE = array(FLOATS, "n_features_in_", missing=True)
+LIST = several(lambda value, owner: hasattr(value, "fit"), least=1)
+LEARNT = either(real(), lambda value, owner: value != value)  # of an epoch, NaN where it is not known
+
+WINDOWS: Checks = {"n_timesteps_": whole(1), "n_channels_": whole(1), **INPUT}
+NETWORK: Checks = {
+    **WINDOWS,
+    "categories_": several(array(FLOATS, None)),
+    "module_": lambda value, owner: hasattr(value, "architecture"),
+    "history_": several(mapping(text, LEARNT)),
+    "loss_curve_": several(LEARNT),
+    "n_iter_": whole(),
+}
+NETWORK_OTHERS: Checks = {
+    **NAMES,
+    "_generator": anything,
+    "optimizer_state_": mapping(whole(), mapping(text, anything)),
+}
+THRESHOLD: Checks = {"threshold_": real()}
+SAMPLER = Fitted({})  # what they have learnt is not stored
+LOSS = Fitted({})
+
+FITTED: dict[str, Fitted] = {
+    **dict.fromkeys((cls.__name__ for cls in LOSSES.values()), LOSS),
+    "ADASYN": SAMPLER,
+    "AnomalyDetector": Fitted(
+        {
+            **INPUT,
+            **CLOCK,
+            "estimators_": LIST,
+            "levels_": anything,
+            "offset_": real(infinite=True),
+            "quiet_": record(
+                score=array(FLOATS, None),
+                run=array(INTEGERS, None, low=0),
+                time=array(NUMBERS, None),
+                held_out=array("b", None),
+            ),
+            "quiet_parts_": array(FLOATS, None),
+            "relative_": anything,
+            "scorer_": anything,
+            "still_": array("b", "n_features_in_"),
+            "threshold_": real(infinite=True),
+        },
+        {**NAMES, "cold_": array(FLOATS, None, None, low=1)},
+        agree_anomaly_detector,
+    ),
+    "Augmentation": Fitted({}),
+    "AutoThreshold": Fitted(
+        {**THRESHOLD, "method_": one_of("quantile", "tail"), "n_expected_": real(0)}, {"merge_rows_": whole()}
+    ),
+    "BalancedBaggingLSTMClassifier": Fitted(
+        {
+            **WINDOWS,
+            "classes_": labels,
+            "estimators_": LIST,
+            "estimators_samples_": several(array(INTEGERS, None, low=0), "estimators_"),
+            "class_counts_": array(INTEGERS, "estimators_", "classes_", low=0),
+            "class_factors_": array(FLOATS, "estimators_", "classes_", low=0),
+        },
+        {
+            **NAMES,
+            "oob_decision_function_": array(FLOATS, None, "classes_", low=0, high=1, missing=True),
+            "oob_score_": LEARNT,
+        },
+        agree_bagging,
+    ),
+    "BorderlineSMOTE": SAMPLER,
+    "DynamicThreshold": Fitted({**THRESHOLD, "epsilon_": real()}),
+    "EditedNearestNeighbours": SAMPLER,
+    "ErrorScorer": Fitted(
+        {"scale_": array(FLOATS, None, low=SMALLEST), "precision_": optional(array(FLOATS, "scale_", "scale_"))}
+    ),
+    "EventBlend": Fitted(
+        {
+            **INPUT,
+            "classes_": labels,
+            "estimators_": LIST,
+            "names_": several(text, "estimators_"),
+            "index_names_": index_names,
+        },
+        NAMES,
+        agree_blend,
+    ),
+    "EventClassifier": Fitted(
+        {
+            **INPUT,
+            **CLOCK,
+            "classes_": labels,
+            "estimators_": LIST,
+            "scalers_": several(optional(lambda value, owner: hasattr(value, "transform_steps")), least=1),
+        },
+        NAMES,
+        agree_event_classifier,
+    ),
+    "FixedThresholdClassifier": Fitted({"estimator_": anything}, {**INPUT, **NAMES}, agree_fixed_threshold),
+    "FlattenWindows": Fitted({**WINDOWS, "_came_flat": flag}, NAMES, agree_windows),
+    "ForwardFill": Fitted({**INPUT, **CLOCK, "statistics_": array(FLOATS, "n_features_in_")}, NAMES),
+    # boosted_trees looks at the plain ones
+    "HistGradientBoostingClassifier": Fitted(
+        {**INPUT, "classes_": labels, "_predictors": anything, "_bin_mapper": anything},
+        {
+            **NAMES,
+            **dict.fromkeys(
+                (
+                    "_baseline_prediction",
+                    "_feature_subsample_rng",
+                    "_fitted_with_sw",
+                    "_in_fit",
+                    "_is_categorical_remapped",
+                    "_label_encoder",
+                    "_loss",
+                    "_n_features",
+                    "_preprocessor",
+                    "_random_seed",
+                    "_scorer",
+                    "_use_validation_data",
+                    "do_early_stopping_",
+                    "is_categorical_",
+                    "n_trees_per_iteration_",
+                    "train_score_",
+                    "validation_score_",
+                ),
+                anything,
+            ),
+        },
+    ),
+    "InputScaler": Fitted(
+        {"center_": array(FLOATS, None), "scale_": array(FLOATS, "center_", low=SMALLEST)}, {}, agree_input_scaler
+    ),
+    "LSTMAutoencoder": Fitted({**NETWORK, "offset_": real()}, NETWORK_OTHERS, agree_network),
+    "LSTMClassifier": Fitted(
+        {**NETWORK, "classes_": labels, "class_factors_": array(FLOATS, "classes_", low=SMALLEST)},
+        NETWORK_OTHERS,
+        agree_classifier,
+    ),
+    "LSTMForecaster": Fitted(
+        {
+            **NETWORK,
+            "horizon_": whole(1),
+            "n_targets_": whole(1),
+            "quantiles_": several(real(0, 1), kind=tuple),
+            "target_center_": array(FLOATS, None),
+            "target_scale_": array(FLOATS, "target_center_", low=SMALLEST),
+        },
+        {**NETWORK_OTHERS, "target_shape_": several(whole(1), kind=tuple)},
+        agree_forecaster,
+    ),
+    "LabelledThreshold": Fitted({**THRESHOLD, "best_score_": real()}),
+    "MinMaxScaler": Fitted(
+        {
+            **INPUT,
+            **dict.fromkeys(("data_max_", "data_min_", "data_range_", "min_", "scale_"), BY_FEATURE),
+            "n_samples_seen_": whole(),
+        },
+        NAMES,
+        agree_min_max_scaler,
+    ),
+    "MissingIndicator": Fitted(
+        {
+            **INPUT,
+            "features_": array(INTEGERS, None, low=0),
+            "_n_features": whole(1),
+            "_precomputed": flag,
+        },
+        NAMES,
+    ),
+    "NearMiss": SAMPLER,
+    "OutlierClassifier": Fitted(
+        {
+            **INPUT,
+            "classes_": labels,
+            "detector_": anything,
+            "quiet_class_": whole(0, 1),
+            "border_": real(),
+            "spread_": real(SMALLEST),
+        },
+        NAMES,
+        agree_outlier_classifier,
+    ),
+    "Pipeline": Fitted({}, {}, agree_pipeline),
+    "QuantileThreshold": Fitted(THRESHOLD),
+    "RandomOverSampler": SAMPLER,
+    "RandomUnderSampler": SAMPLER,
+    "RobustScaler": Fitted(
+        {**INPUT, "center_": optional(BY_FEATURE), "scale_": optional(BY_FEATURE)}, NAMES, agree_robust_scaler
+    ),
+    "SMOTE": SAMPLER,
+    "SMOTEENN": SAMPLER,
+    "SMOTENC": SAMPLER,
+    "SMOTETomek": SAMPLER,
+    "SimpleImputer": Fitted(
+        {
+            **INPUT,
+            "statistics_": either(BY_FEATURE, several(either(real(), text), "n_features_in_", kind=np.ndarray)),
+            "indicator_": optional(lambda value, owner: hasattr(value, "features_")),
+            "_fit_dtype": dtype,
+            "_fill_dtype": dtype,
+        },
+        NAMES,
+        agree_imputer,
+    ),
+    "StandardScaler": Fitted(
+        {
+            **INPUT,
+            "mean_": optional(BY_FEATURE),
+            "var_": optional(BY_FEATURE),
+            "scale_": optional(BY_FEATURE),
+            "n_samples_seen_": either(real(0), array(NUMBERS, "n_features_in_", low=0)),
+        },
+        NAMES,
+        agree_standard_scaler,
+    ),
+    "StreamingTailThreshold": Fitted(
+        {
+            **THRESHOLD,
+            "level_": real(),
+            "shape_": real(),
+            "scale_": real(0),
+            "n_rows_": whole(1),
+            "_n_excesses": whole(),
+            "_in_alarm": flag,
+            "_excesses": queue(several(either(real(0), flag), 2, kind=tuple)),
+            "_recent": queue(real()),
+            "_mean": real(),
+        },
+        {},
+        agree_streaming,
+    ),
+    "TailThreshold": Fitted({**THRESHOLD, "level_": real(), "shape_": real(), "scale_": real(0)}, {}, agree_tail),
+    "TemporalOversampler": SAMPLER,
+    "TomekLinks": SAMPLER,
+    "WindowSampler": SAMPLER,
+}
+
+
+def known_attributes(name: str) -> set[str]:
+    """Return the attributes that a fit of a class leaves, by the name of the class."""
+    table = FITTED[name]
+    return {*table.needed, *table.others, *OUTPUT}
+
+
+def check_fitted(estimator: Any) -> None:
+    """Refuse what no fit leaves: an attribute that lacks, is of another kind, or does not go with the others."""
+    kind = type(estimator).__name__
+    if kind not in FITTED:
+        return
+    table, state = FITTED[kind], vars(estimator)
+    checks = {**table.needed, **table.others}
+    if checks.keys() & state.keys():
+        lacking = sorted(table.needed.keys() - state.keys())
+        if lacking:
+            raise ValueError(f"{kind} lacks {', '.join(lacking)}, which a fit leaves. Fit it anew")
+    for name, check in {**checks, **OUTPUT}.items():
+        if name in state and not holds(check, state[name], estimator):
+            raise ValueError(f"{kind} has {name}={reprlib.repr(state[name])}, which no fit leaves. Fit it anew")
+    if not checks or checks.keys() & state.keys():
+        check_agreement(estimator, table)
+
+
+def check_agreement(estimator: Any, table: Fitted) -> None:
+    """Refuse attributes each of which could be, but not beside the others."""
+    kind = type(estimator).__name__
+    try:
+        faults = [fault for agrees, fault in table.agree(estimator) if not agrees]
+    except Exception as error:
+        raise ValueError(f"{kind} has attributes that do not go together ({type(error).__name__}: {error})") from None
+    if faults:
+        raise ValueError(f"{kind} has {faults[0]}. Fit it anew")
