@@ -147,6 +147,22 @@ def index_names(value: Any, owner: Any) -> bool:
     return value is None or (isinstance(value, list) and len(value) > 0)
 
 
+def fingerprint(value: Any, owner: Any) -> bool:
+    """Check for the sample of a log that a detector was fitted on."""
+    times = array(NUMBERS, None)
+    fields = record(
+        hashes=array("u", None, low=0, high=float(2**64)),
+        is_sample=flag,
+        run=several(text),
+        first=times,
+        last=times,
+        n_rows=array(INTEGERS, None, low=1),
+    )
+    if not fields(value, owner) or not rising(value["hashes"].tolist()):
+        return False
+    return len({len(value[name]) for name in ("run", "first", "last", "n_rows")}) == 1 and len(value["hashes"]) > 0
+
+
 def time_span(value: Any, owner: Any) -> bool:
     """Check for a length of time: a number, a string that pandas reads, or None."""
     if isinstance(value, str):

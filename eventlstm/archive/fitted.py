@@ -42,6 +42,7 @@ from .checks import (
     array,
     dtype,
     either,
+    fingerprint,
     flag,
     holds,
     index_names,
@@ -69,14 +70,26 @@ class Fitted(NamedTuple):
     agree: Callable[[Any], Iterable[tuple[Any, str]]] = lambda estimator: ()  # what has to hold, and what is wrong else
 
 
-# Of any estimator, before and after a fit.
-OUTPUT: Checks = {"_sklearn_output_config": record(transform=one_of("default", "pandas", "polars"))}
+LEARNT = either(real(), lambda value, owner: value != value)  # NaN where it is not known
+LABEL = either(real(), text)
+# Of any estimator: how its outputs are to come, and what commands keep with a model.
+ANYWHERE: Checks = {
+    "_sklearn_output_config": record(transform=one_of("default", "pandas", "polars")),
+    "alarm_policy_": lambda value, owner: type(value).__name__ == "AlarmPolicy",
+    "event_label_": LABEL,
+    "held_out_": mapping(text, either(LEARNT, text)),
+    "horizon_": text,
+    "index_columns_": several(optional(LABEL)),
+    "quiet_labels_": several(LABEL),
+}
 INPUT: Checks = {"n_features_in_": whole(1)}
 NAMES: Checks = {"feature_names_in_": names}
 CLOCK: Checks = {"max_gap_": real(0, infinite=True), "has_dates_": flag, "index_names_": index_names}
+# What archives of before do not hold.
+RATES: Checks = {"max_gaps_": several(real(0, infinite=True), least=1), "steps_": several(real(0), 2)}
+OF_LOG: Checks = {**RATES, "fingerprint_": fingerprint, "window_size_": whole(1)}
 BY_FEATURE = array(FLOATS, "n_features_in_", missing=True)
 LIST = several(lambda value, owner: hasattr(value, "fit"), least=1)
-LEARNT = either(real(), lambda value, owner: value != value)  # of an epoch, NaN where it is not known
 
 WINDOWS: Checks = {"n_timesteps_": whole(1), "n_channels_": whole(1), **INPUT}
 NETWORK: Checks = {
@@ -118,9 +131,16 @@ FITTED: dict[str, Fitted] = {
             "still_": array("b", "n_features_in_"),
             "threshold_": real(infinite=True),
         },
-        {**NAMES, "cold_": array(FLOATS, None, None, low=1)},
+        {
+            **NAMES,
+            **OF_LOG,
+            "cold_": array(FLOATS, None, None, low=1),
+            "has_elapsed_": flag,
+            "run_scales_": mapping(text, several(real(SMALLEST), "n_features_in_")),
+        },
         agree_anomaly_detector,
     ),
+    "AlarmPolicy": Fitted({}),
     "Augmentation": Fitted({}),
     "AutoThreshold": Fitted(
         {**THRESHOLD, "method_": one_of("quantile", "tail"), "n_expected_": real(0)}, {"merge_rows_": whole()}
@@ -155,7 +175,7 @@ FITTED: dict[str, Fitted] = {
             "names_": several(text, "estimators_"),
             "index_names_": index_names,
         },
-        NAMES,
+        {**NAMES, "fingerprint_": fingerprint, "merge_rows_": whole()},
         agree_blend,
     ),
     "EventClassifier": Fitted(
@@ -166,12 +186,12 @@ FITTED: dict[str, Fitted] = {
             "estimators_": LIST,
             "scalers_": several(optional(lambda value, owner: hasattr(value, "transform_steps")), least=1),
         },
-        NAMES,
+        {**NAMES, **OF_LOG, "merge_rows_": whole()},
         agree_event_classifier,
     ),
     "FixedThresholdClassifier": Fitted({"estimator_": anything}, {**INPUT, **NAMES}, agree_fixed_threshold),
     "FlattenWindows": Fitted({**WINDOWS, "_came_flat": flag}, NAMES, agree_windows),
-    "ForwardFill": Fitted({**INPUT, **CLOCK, "statistics_": array(FLOATS, "n_features_in_")}, NAMES),
+    "ForwardFill": Fitted({**INPUT, **CLOCK, "statistics_": array(FLOATS, "n_features_in_")}, {**NAMES, **RATES}),
     # boosted_trees looks at the plain ones
     "HistGradientBoostingClassifier": Fitted(
         {**INPUT, "classes_": labels, "_predictors": anything, "_bin_mapper": anything},
@@ -313,7 +333,7 @@ FITTED: dict[str, Fitted] = {
 def known_attributes(name: str) -> set[str]:
     """Return the attributes that a fit of a class leaves, by the name of the class."""
     table = FITTED[name]
-    return {*table.needed, *table.others, *OUTPUT}
+    return {*table.needed, *table.others, *ANYWHERE}
 
 
 def check_fitted(estimator: Any) -> None:
@@ -327,7 +347,7 @@ def check_fitted(estimator: Any) -> None:
         lacking = sorted(table.needed.keys() - state.keys())
         if lacking:
             raise ValueError(f"{kind} lacks {', '.join(lacking)}, which a fit leaves. Fit it anew")
-    for name, check in {**checks, **OUTPUT}.items():
+    for name, check in {**checks, **ANYWHERE}.items():
         if name in state and not holds(check, state[name], estimator):
             raise ValueError(f"{kind} has {name}={reprlib.repr(state[name])}, which no fit leaves. Fit it anew")
     if not checks or checks.keys() & state.keys():
