@@ -7,8 +7,6 @@ import importlib
 # Type checkers take it for true. To import it from typing would take longer than all else here.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from . import datasets, losses, metrics, networks, plots, thresholds
     from .alarms import AlarmPolicy, choose_threshold
     from .archive import load, save
@@ -51,7 +49,7 @@ PACKAGE_OF = {name: package for package, names in ROOMS.items() for name in name
 __all__ = sorted([*MODULES, *PACKAGE_OF])
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Load a public name when it is first asked for (PEP 562)."""
     if name in MODULES:
         return importlib.import_module(f".{name}", __name__)

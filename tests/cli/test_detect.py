@@ -295,6 +295,7 @@ def test_two_ways_to_name_the_quiet_rows_are_refused(capsys):
     assert "not allowed with argument --fit-share" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_nobody_who_reads_ends_the_printing_and_not_the_writing(files, tmp_path):
     command = [sys.executable, "-W", "ignore", "-m", "eventlstm.cli"]
     writing = detect(files / "log.csv", "--normal-until", HALF, "-o", tmp_path / "alarms.csv")
