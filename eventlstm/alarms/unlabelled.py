@@ -198,7 +198,7 @@ class AutoThreshold(ScoreThreshold):
     -----
     UserWarning
         In `fit`, when `n_expected_` is below one: nobody can know. The warning says how much to hold out. And when
-        more than a fifth of the quiet rows are above the threshold, as where scores drift: few alarms then hardly end.
+        more than a quarter of the quiet rows are above the threshold, as where scores drift: few alarms are then long.
 
     Notes
     -----
