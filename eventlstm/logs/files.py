@@ -165,6 +165,9 @@ def read_log_and_clock(
         times, clock = parse_times(table.pop(time), like)
         refuse_beyond(times)
         index = _make_index([parse_runs(table.pop(name)) for name in runs], times)
+        if duplicates == "error":
+            _refuse_turns(index, np.arange(len(index)))
+            _refuse_duplicates(index)
         y = None if label is None else parse_labels(table.pop(label)).set_axis(index)
         log = Log(parse_sensors(table, chosen).set_axis(index), y)
         log = _settle_order(log, duplicates, path)
@@ -197,19 +200,23 @@ def _make_index(runs: list[pd.Series], times: pd.Index) -> pd.Index:
 
 def _settle_order(log: Log, duplicates: str, path: Path) -> Log:
     """Return a log in the order of run and time, with one row for each; `duplicates` says how, see `read_log`."""
-    if log.X.index.is_monotonic_increasing and log.X.index.is_unique:
-        return log
-    rows = np.arange(len(log.X)) if duplicates == "error" else _find_new_rows(log)
+    if duplicates != "error":
+        log = _merge(log, duplicates, path)
+    return log if log.X.index.is_monotonic_increasing else _take(log, log.X.index.argsort())
+
+
+def _merge(log: Log, duplicates: str, path: Path) -> Log:
+    """Return a log with the first or the mean of the rows that share run and time, in the order of the file."""
+    rows = _find_new_rows(log)
     log = _take(log, rows)
     _refuse_turns(log.X.index, rows)
     repeated = log.X.index.duplicated()
-    if repeated.any() and duplicates == "error":
-        _refuse_duplicates(log.X.index, repeated)
-    if repeated.any():
-        done = "the first of each is kept" if duplicates == "first" else "their sensors are averaged"
-        log = _take(log, ~repeated) if duplicates == "first" else _average(log, repeated)
-        warn(f"{path}: {int(repeated.sum())} rows share run and time with an earlier one; {done}.")
-    return _take(log, log.X.index.argsort())
+    if not repeated.any():
+        return log
+    merged = _take(log, ~repeated) if duplicates == "first" else _average(log, repeated)
+    done = "the first of each is kept" if duplicates == "first" else "their sensors are averaged"
+    warn(f"{path}: {int(repeated.sum())} rows share run and time with an earlier one; {done}.")
+    return merged
 
 
 def _take(log: Log, rows: np.ndarray) -> Log:
@@ -259,7 +266,10 @@ def _refuse_turns(index: pd.Index, rows: IntArray) -> None:
     )
 
 
-def _refuse_duplicates(index: pd.Index, repeated: np.ndarray) -> None:
+def _refuse_duplicates(index: pd.Index) -> None:
+    repeated = index.duplicated()
+    if not repeated.any():
+        return
     row, names = int(repeated.argmax()), index.names
     place = ", ".join(f"{name}={str(index.get_level_values(name)[row])[:MAX_CHARACTERS_SHOWN]}" for name in names)
     fault = f"repeats the {' and '.join(map(repr, names))} of an earlier row ({place})"
