@@ -427,7 +427,7 @@ def test_lists_without_end_are_refused_on_both_ways(tmp_path):
     [{"n_estimators": 9}, {"random_state": 7}, {"verbose": 2}, {"n_jobs": 2}, {"stride": 5}, {"max_gap": "2min"}],
     ids=str,
 )
-def test_a_parameter_that_was_set_anew_after_the_fit_is_kept(changes, fitted, tmp_path):
+def test_a_parameter_that_was_set_anew_after_the_fit_is_kept(changes, tmp_path):
     model = el.load(FOLDER / "EventClassifier.eventlstm")
     el.save(model.set_params(**changes), tmp_path / "model")
     assert el.load(tmp_path / "model").get_params()[next(iter(changes))] == next(iter(changes.values()))
