@@ -277,6 +277,7 @@ EDITS = {
     "a mean without end": ("AnomalyDetector", parameter("smoothing", 1e12)),
     "threads without end": ("BalancedBaggingLSTMClassifier", parameter("n_jobs", 10**9)),
     "no device": ("LSTMClassifier", parameter("device", "abacus")),
+    "true as a number of rows": ("StreamingTailThreshold", parameter("depth", True)),
     "no weight": ("EventBlend", parameter("weights", [0, 0])),
     "weights of others": ("EventBlend", parameter("weights", [1, 1, 1])),
     "no length of time": ("ForwardFill", parameter("max_gap", "a while")),
