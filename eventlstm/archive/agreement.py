@@ -88,7 +88,12 @@ def sees(member: Any, n_channels: int, n_steps: int | None) -> bool:
             return bool((member.n_timesteps_, member.n_channels_) == (n_steps, n_channels))
         causal = architecture.get("pooling") == "last" and not architecture["bidirectional"]
         return bool(causal and member.n_channels_ == n_channels)
-    return n_steps is not None and bool(member.n_features_in_ == n_steps * n_channels)
+    return n_steps is not None and takes(member, n_steps * n_channels)
+
+
+def takes(model: Any, n_features: int | None) -> bool:
+    """Return whether a fitted model takes so many features; some pipelines do not say, and None is not known."""
+    return n_features is None or bool(getattr(model, "n_features_in_", n_features) == n_features)
 
 
 def is_ready(model: Any, *methods: str) -> bool:
@@ -141,7 +146,7 @@ def agree_blend(model: Any) -> Agreement:
     for part in model.estimators_:
         yield is_ready(part, "predict_proba"), "a part that is not a fitted classifier"
         yield np.array_equal(part.classes_, model.classes_), "a part of other classes"
-        yield part.n_features_in_ == model.n_features_in_, "a part of other sensors"
+        yield takes(part, model.n_features_in_), "a part of other sensors"
         named = [getattr(of, "feature_names_in_", None) for of in (part, model)]
         yield named[0] is None or (named[1] is not None and list(named[0]) == list(named[1])), "a part of other names"
         yield getattr(part, "index_names_", model.index_names_) == model.index_names_, "a part of another index"
@@ -186,7 +191,7 @@ def agree_outlier_classifier(model: Any) -> Agreement:
     yield len(model.classes_) == 2, "other classes than two"
     scores = hasattr(model.detector_, "score_samples") or hasattr(model.detector_, "decision_function")
     yield is_ready(model.detector_) and scores, "a detector that does not score"
-    yield model.detector_.n_features_in_ == model.n_features_in_, "a detector of other samples"
+    yield takes(model.detector_, model.n_features_in_), "a detector of other samples"
 
 
 def agree_fixed_threshold(model: Any) -> Agreement:
@@ -207,7 +212,7 @@ def agree_pipeline(model: Any) -> Agreement:
         return
     yield all(map(is_ready, steps)), "a step that is not fitted"
     for step, after in pairwise(steps):
-        yield n_outputs(step) in (None, after.n_features_in_), "a step that takes other features than it is handed"
+        yield takes(after, n_outputs(step)), "a step that takes other features than it is handed"
         yield names_agree(step, after), "a step that takes other names than it is handed"
     if getattr(steps[-1], "index_names_", None) is not None:
         kept = {container(step) for step in steps[:-1] if not hasattr(step, "index_names_")}

@@ -277,6 +277,7 @@ EDITS = {
     "a mean without end": ("AnomalyDetector", parameter("smoothing", 1e12)),
     "threads without end": ("BalancedBaggingLSTMClassifier", parameter("n_jobs", 10**9)),
     "no device": ("LSTMClassifier", parameter("device", "abacus")),
+    "true as a number of rows": ("StreamingTailThreshold", parameter("depth", True)),
     "no weight": ("EventBlend", parameter("weights", [0, 0])),
     "weights of others": ("EventBlend", parameter("weights", [1, 1, 1])),
     "no length of time": ("ForwardFill", parameter("max_gap", "a while")),
@@ -427,7 +428,7 @@ def test_lists_without_end_are_refused_on_both_ways(tmp_path):
     [{"n_estimators": 9}, {"random_state": 7}, {"verbose": 2}, {"n_jobs": 2}, {"stride": 5}, {"max_gap": "2min"}],
     ids=str,
 )
-def test_a_parameter_that_was_set_anew_after_the_fit_is_kept(changes, fitted, tmp_path):
+def test_a_parameter_that_was_set_anew_after_the_fit_is_kept(changes, tmp_path):
     model = el.load(FOLDER / "EventClassifier.eventlstm")
     el.save(model.set_params(**changes), tmp_path / "model")
     assert el.load(tmp_path / "model").get_params()[next(iter(changes))] == next(iter(changes.values()))
