@@ -205,12 +205,11 @@ def agree_fixed_threshold(model: Any) -> Agreement:
 
 
 def agree_pipeline(model: Any) -> Agreement:
-    """Hold each step to what the step before hands on, once the last has been fitted."""
+    """Hold each step to what the step before hands on, once all have been fitted."""
     validate_steps(model)
     steps = [step for _, step in model.steps if step not in (None, "passthrough")]
-    if not steps or not is_ready(steps[-1]):
+    if not steps or not all(map(is_ready, steps)):
         return
-    yield all(map(is_ready, steps)), "a step that is not fitted"
     for step, after in pairwise(steps):
         yield takes(after, n_outputs(step)), "a step that takes other features than it is handed"
         yield names_agree(step, after), "a step that takes other names than it is handed"

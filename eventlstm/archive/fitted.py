@@ -347,7 +347,7 @@ def check_fitted(estimator: Any) -> None:
         lacking = sorted(table.needed.keys() - state.keys())
         if lacking:
             raise ValueError(f"{kind} lacks {', '.join(lacking)}, which a fit leaves. Fit it anew")
-    for name, check in {**checks, **ANYWHERE}.items():
+    for name, check in {**ANYWHERE, **checks}.items():
         if name in state and not holds(check, state[name], estimator):
             raise ValueError(f"{kind} has {name}={reprlib.repr(state[name])}, which no fit leaves. Fit it anew")
     if not checks or checks.keys() & state.keys():

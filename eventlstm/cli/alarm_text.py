@@ -146,9 +146,9 @@ def format_alarms(table: pd.DataFrame, n_shown: int) -> str:
     return highest.rename(columns={"peak_score": "peak score", "sensors": "top sensors"}).to_string(index=False)
 
 
-def measure(labels: pd.Series, flags: pd.Series) -> AlarmReport | None:
-    """Return what alarms find and cost; None where there is no event, or nothing else."""
-    return report_alarms(labels, flags) if 0 < labels.sum() < len(labels) else None
+def measure(labels: pd.Series, flags: pd.Series, max_gap: Any) -> AlarmReport | None:
+    """Return what alarms, none over a longer gap, find and cost; None where there is no event, or nothing else."""
+    return report_alarms(labels, flags, max_gap=max_gap) if 0 < labels.sum() < len(labels) else None
 
 
 def count_events_under_alarm(labels: pd.Series, flags: pd.Series) -> int:

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ..alarms.alarm_policy import MERGE_ROWS, AlarmPolicy
+from ..alarms.model_scores import policy_of
 from ..alarms.unlabelled import make_rule
 from ..archive.files import save
 from ..detectors.anomaly_detector import AnomalyDetector, default_forecaster
@@ -91,7 +92,7 @@ def run_detect(options: argparse.Namespace) -> None:
     print_alarm_time(flags, task.y, units)
     if len(alarms):
         print(format_alarms(alarms, N_SHOWN), flush=True)
-    if task.y is not None and (found := _measure(task, flags, rules, options, units)) is not None:
+    if task.y is not None and (found := _measure(task, flags, policy_of(model), options, units)) is not None:
         model.held_out_ = summarise(found)
     _write(options, alarms, pd.DataFrame({"score": score, "alarm": flags}), model)
 
@@ -188,7 +189,7 @@ def _measure(
     assert task.y is not None
     rest = ~task.among if not task.among.all() else task.among
     labels = task.y[rest]
-    ours = measure(labels, flags[rest])
+    ours = measure(labels, flags[rest], rules.max_gap)
     if ours is None:
         print(format_measured({OURS: ours}, units))
         return None
@@ -220,7 +221,7 @@ def _measure_baselines(
             model = with_fill(detector).fit(*task.learnt)
         model.alarm_policy_ = rules
         _, flags = score_and_flag(model, task.X)
-        reports[name] = measure(labels, flags[rest])
+        reports[name] = measure(labels, flags[rest], rules.max_gap)
     return reports
 
 

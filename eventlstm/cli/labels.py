@@ -46,11 +46,11 @@ FLAGS = Classes(1, (0,))  # of rows within events that came as intervals
 
 
 def label_rows(
-    log: Log, options: argparse.Namespace, model: Any = None, *, needs_event: bool = False
+    log: Log, options: argparse.Namespace, model: Any = None, *, needs_event: bool = False, told: bool = True
 ) -> tuple[Log, Classes]:
-    """Return a log whose labels are 1 on rows of an event and within the horizon before one, and print which they are.
+    """Return a log whose labels are 1 on rows of an event and within the horizon before one.
 
-    A saved `model` brings the classes that it knows, and its horizon.
+    Which classes these are is printed if `told`. A saved `model` brings the classes that it knows, and its horizon.
     """
     if options.event is not None and options.label is None:
         raise ValueError(
@@ -60,7 +60,8 @@ def label_rows(
         return log, NO_CLASSES
     y, known = read_classes(log.y), None if model is None else Classes.of(model)
     classes = find_classes(y, options, known, needs_event=needs_event)
-    print(describe_classes(y, classes, options))
+    if told:
+        print(describe_classes(y, classes, options))
     horizon = options.horizon if model is None else getattr(model, "horizon_", "0")
     events = horizon_labels((y == classes.event).astype(int), read_horizon(horizon))
     return log._replace(y=events), NO_CLASSES if options.events is not None else classes

@@ -48,7 +48,11 @@ def run_command(options: argparse.Namespace) -> None:
 
     with warnings.catch_warnings():
         warnings.showwarning = show_warning  # type: ignore[assignment]
-        find_command(options.run_command)(options)
+        command = find_command(options.run_command)
+        from ..logs.sampling_checks import TornLogWarning  # now that it costs nothing: `--help` needs none of it
+
+        warnings.simplefilter("ignore", TornLogWarning)  # a command tears no log
+        command(options)
 
 
 def find_command(address: str) -> Callable[[argparse.Namespace], None]:

@@ -23,7 +23,7 @@ def run_report(options: argparse.Namespace) -> None:
         raise ValueError(f"--threshold {options.threshold:g} is no score to alarm at. Pass a finite number.")
     model = load(options.model, device=options.device)
     log = _read(model, options, options.log)
-    train = None if options.train is None else _read(model, options, options.train)
+    train = None if options.train is None else _read(model, options, options.train, told=False)
     if train is not None and train.y is None:
         raise ValueError("baselines are fitted on labels: pass --label COLUMN or --events FILE beside --train.")
     numbers = report(
@@ -46,9 +46,9 @@ def run_report(options: argparse.Namespace) -> None:
     print(f"Wrote {options.output}: open it in a browser.")
 
 
-def _read(model: Any, options: argparse.Namespace, path: Path) -> Log:
+def _read(model: Any, options: argparse.Namespace, path: Path, *, told: bool = True) -> Log:
     """Read a log with the sensors of the fit, its labels 1 where the model is to alarm."""
-    return read_log_like(model, argparse.Namespace(**{**vars(options), "log": path}))
+    return read_log_like(model, argparse.Namespace(**{**vars(options), "log": path}), told=told)
 
 
 def _has_days(log: Log) -> bool:

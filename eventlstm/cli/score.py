@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..alarms.model_scores import last_step
+from ..alarms.model_scores import last_step, policy_of
 from ..archive.files import load
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend
@@ -52,7 +52,7 @@ def run_score(options: argparse.Namespace) -> None:
         print("\n".join([*tell_learnt(model, log.X), _measure(model, log.y, scores, threshold, units)]))
 
 
-def read_log_like(model: Any, options: argparse.Namespace) -> Log:
+def read_log_like(model: Any, options: argparse.Namespace, *, told: bool = True) -> Log:
     """Read a log with the sensors that a model was fitted on, its labels 1 where the model is to alarm."""
     sensors = getattr(model, "feature_names_in_", None)
     if sensors is None or not (_is_detector(model) or list(getattr(model, "classes_", ())) == [0, 1]):
@@ -69,7 +69,7 @@ def read_log_like(model: Any, options: argparse.Namespace) -> Log:
         events=options.events,
         sensors=list(sensors),
     )
-    return label_rows(log, options, model)[0]
+    return label_rows(log, options, model, told=told)[0]
 
 
 def _index_names(model: Any, options: argparse.Namespace) -> list[str]:
@@ -94,7 +94,7 @@ def _score(model: Any, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 def _measure(model: Any, labels: pd.Series, scores: pd.DataFrame, threshold: float, units: Units) -> str:
     """Return the measures of labelled scores as text: of rows for a classifier, and of alarms."""
     name = "detector" if _is_detector(model) else BLEND if isinstance(last_step(model), EventBlend) else NETWORKS
-    said = [format_measured({name: measure(labels, scores["alarm"])}, units)]
+    said = [format_measured({name: measure(labels, scores["alarm"], policy_of(model).max_gap)}, units)]
     if not _is_detector(model):
         of_rows = detection_report(labels, np.asarray(scores["score"]), threshold)
         said.insert(0, format_table(pd.DataFrame({name: of_rows}).T))

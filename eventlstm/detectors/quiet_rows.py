@@ -64,10 +64,10 @@ def hold_out_last(log: Rows, share: float) -> np.ndarray:
     held = _last_rows(run, log.weight > 0, share)
     if not held.any():  # runs of a few rows: the last of all
         held = _last_rows(np.zeros_like(run), log.weight > 0, share)
-    if not held.any():
+    if (held & (log.weight > 0)).sum() < FEWEST_HELD:
         raise ValueError(
-            f"validation_fraction={share} of {int((log.weight > 0).sum())} quiet rows is less "
-            "than one row. Raise it, or pass a longer log."
+            f"validation_fraction={share} of {int((log.weight > 0).sum())} quiet rows, those soon after an event left "
+            f"out, is less than {FEWEST_HELD} rows. Raise it, or pass a longer log."
         )
     return held
 

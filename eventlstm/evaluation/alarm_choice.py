@@ -44,7 +44,7 @@ def choose_alarms(
         except ValueError:
             continue
         flags[own] = rules.flag(score[own])
-    return threshold, report_alarms(y[tested], flags[tested])
+    return threshold, report_alarms(y[tested], flags[tested], max_gap=policy.max_gap)
 
 
 def summarise(report: AlarmReport) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def _draw_measures(
     def measure(y_true: pd.Series, rows: pd.Series) -> float:
         events, drawn = y_true.to_numpy() == 1, rows.to_numpy()
         counts = [_count_hits(own[drawn], events) for own in codes]
-        matched = match_alarms(read_events(y_true, **log.spans), flags[drawn], log.match)
+        restarts = np.flatnonzero(np.isin(drawn, log.restarts))
+        matched = match_alarms(read_events(y_true, **log.spans), flags[drawn], log.match, restarts)
         share = matched.precision(corrected=True)
         f_beta, delay = f_score(share, matched.recall, EVENT_BETA), quantile_of_delays(matched, 0.5)
         found = [_average_precision(*own) for own in counts]

@@ -98,7 +98,7 @@ def log_for_page(log: ScoredLog, cuts: Cuts) -> tuple[dict[str, Any], dict[str, 
     told = {
         "runs": [{"begin": int(row), "label": run_label(log.y.index, row)} for row in _first_rows(rows.runs)],
         **_describe_clock(log, step, origin),
-        "stretches": measured.starts.tolist(),
+        "stretches": np.union1d(measured.starts, log.restarts).tolist(),
         "restarts": log.restarts.tolist(),
         "gaps": cut_stretches(rows, longest_steps(rows, "auto")).tolist(),
         "rules": _describe_rules(log, step),

@@ -81,7 +81,7 @@ class ScoredLog:
         """Return which alarms there are at a threshold, and which events they find."""
         if threshold not in self.found:
             flag = self._flag_at_once if self._is_simple(threshold) else self._flag_by_row
-            self.found[threshold] = match_alarms(self.events, flag(threshold), self.match)
+            self.found[threshold] = match_alarms(self.events, flag(threshold), self.match, self.restarts)
         return self.found[threshold]
 
     def best_within(self, budget: float) -> tuple[float, int]:

@@ -14,10 +14,12 @@ from sklearn.utils import check_random_state
 
 from ..logs.events import find_events
 from ..logs.shared import IntArray
+from ..logs.steps import cut_stretches, longest_steps
 from .alarm_costs import rate_of_false_alarms, time_unit
 from .delays import detection_delays, quantile_of_delays
 from .intervals import Interval, binomial_interval, poisson_interval
-from .matching import Matched, match_alarms, read_match
+from .matching import Matched, match_alarms, read_events, read_match
+from .measured_rows import read_flags
 
 N_DRAWS = 500
 
@@ -34,7 +36,7 @@ class AlarmReport(NamedTuple):
     duty: float  # share of quiet time under alarm
 
 
-def report_alarms(y_true: Any, y_pred: Any) -> AlarmReport:
+def report_alarms(y_true: Any, y_pred: Any, *, max_gap: Any = None) -> AlarmReport:
     """Measure alarms against the events of a log, by the time each begins.
 
     Parameters
@@ -43,6 +45,8 @@ def report_alarms(y_true: Any, y_pred: Any) -> AlarmReport:
         1 on rows of an event, else 0. Its index says run and time; an array is one run, a step a row.
     y_pred : Series or array-like of shape (n_rows,)
         1 on rows under alarm, else 0.
+    max_gap : None, "auto", number or time span, default=None
+        The longest step in time within an alarm, as the policy that raised them has it.
 
     Returns
     -------
@@ -54,8 +58,11 @@ def report_alarms(y_true: Any, y_pred: Any) -> AlarmReport:
     ValueError
         If there is no event, or no quiet time.
     """
-    matched = read_match(y_true, y_pred, 0, 0, "onset", None)
-    events, n_events = matched.events, len(matched.found_at)
+    events = read_events(y_true, 0, 0, None)
+    rows = events.measured.rows
+    restarts = cut_stretches(rows, longest_steps(rows, max_gap))
+    matched = match_alarms(events, read_flags(y_pred, y_true), "onset", restarts)
+    n_events = len(matched.found_at)
     quiet = events.total_quiet_time / time_unit(events.measured, None)
     if not n_events or not quiet:
         raise ValueError(

@@ -327,11 +327,15 @@ def read_events(y_true: Any, early: Any, late: Any, max_gap: Any) -> Events:
     return Events(measured, first, low, high, quiet_time)
 
 
-def match_alarms(events: Events, flags: BoolArray, match: str) -> Matched:
-    """Return which alarms, the runs of `flags`, are for which events."""
+def match_alarms(events: Events, flags: BoolArray, match: str, restarts: IntArray | None = None) -> Matched:
+    """Return which alarms, the runs of `flags`, are for which events.
+
+    An alarm ends at the latest before a row of `restarts`, where the rules that raised it began anew.
+    """
     if match not in MATCHES:
         raise ValueError(f"match={match!r} is unknown. Choose one of {list(MATCHES)}.")
-    onsets, ends = find_events(flags, events.measured.starts)
+    starts = events.measured.starts if restarts is None else np.union1d(events.measured.starts, restarts)
+    onsets, ends = find_events(flags, starts)
     if match == "onset":
         return Matched(events, flags, onsets, *_by_onset(events.low, events.high, onsets))
     return Matched(events, flags, onsets, *_by_overlap(events.low, events.high, onsets, ends, flags))

@@ -224,3 +224,12 @@ def test_the_demo_beats_the_logistic_regression_and_keeps_what_it_made(tmp_path,
     assert all(name in page for name in ("gradient boosting", "logistic regression", "pump-01"))
     command = ["score", kept / "model.eventlstm", kept / "log.csv", "--label", "failure", "-o", kept / "scores.csv"]
     assert run(command) == 0
+
+
+def test_a_command_calls_no_log_torn(tmp_path, capsys):
+    log = el.datasets.make_sensor_log(n_machines=3, n_days=3, failures_per_machine=1, random_state=0)
+    kept = np.random.default_rng(0).random(len(log.X)) > 0.3
+    log.X.assign(failure=log.y)[kept].reset_index().to_csv(tmp_path / "log.csv", index=False)
+    command = ["fit", tmp_path / "log.csv", "--time", "time", "--run", "machine", "--label", "failure", *QUICK]
+    assert run(command, "--model", "lstm", "--threshold", "0.5", "-o", tmp_path / "model") == 0
+    assert "splitter" not in capsys.readouterr().err

@@ -333,6 +333,7 @@ def test_a_row_s_score_is_what_the_shares_of_its_sensors_are_of():
     model = tiny(smoothing=1).fit(X)
     log = check_scoring(model, TEST)
     errors = model._models(model.estimators_).errors(log, 1)
+    errors /= np.repeat(list(model.run_scales_.values()), N_ROWS, axis=0)
     first = log.starts[:, None] + np.arange(len(model.cold_))  # (n_stretches, n_first)
     errors[first] /= model.cold_
     squares = np.minimum(np.abs(errors / model.scorer_.scale_), 100) ** 2
@@ -647,13 +648,13 @@ def shuffled(log):
         (tiny(), X.assign(state="on"), None, "Column 'state' of X is of type str"),
         (tiny(), X.assign(flow=np.nan), None, "X contains NaN: 480 such values, the first in column 'flow'"),
         (tiny(), X.assign(flow=np.inf), None, "X contains infinity"),
-        (tiny(), X.iloc[:3], None, r"3 quiet rows came \(n_samples=3\), and 5 or more are wanted"),
+        (tiny(), X.iloc[:3], None, r"3 quiet rows came \(n_samples=3\), and 10 or more are wanted"),
         (tiny(), X, pd.Series(1, X.index), "0 quiet rows came .* see that y holds normal_label=0"),
         (tiny(), X, shuffled(pd.Series(0, X.index)), r"y is in another order than X. Align it: y = y.loc\[X.index\]"),
         (tiny(), X, pd.Series(0, X.index[:-1]), "y has other rows than X"),
         (tiny(), X.to_numpy(), pd.Series(0, X.index), "X has lost the index that says run and time: y has the levels"),
         (tiny(), shuffled(X), None, "index is unsorted|rows of a run are not together"),
-        (tiny(validation_fraction=0.01), X.iloc[:50], None, "validation_fraction=0.01 of 50 quiet rows is less than"),
+        (tiny(validation_fraction=0.01), X.iloc[:50], None, "50 quiet rows came .* and 200 or more are wanted"),
         (tiny(max_gap=9), X.set_index(pd.RangeIndex(0, 10 * len(X), 10)), None, "No window is left to learn from"),
         (tiny("pca", stride=500), X[:99], np.arange(99) == 0, "none ends at a quiet row.* Lower stride, raise max_gap"),
         (tiny(threshold="best"), X, None, "The 'threshold' parameter of AnomalyDetector must be"),

@@ -278,7 +278,9 @@ def test_rates_are_told_in_one_unit_that_fits_the_length_of_the_log(path, step, 
     y = pd.Series(0, index=index)
     y.iloc[100:120] = y.iloc[300:320] = 1
     score = np.random.default_rng(0).normal(size=400) + 3 * y
-    numbers = el.report(None, score.to_frame("a"), y, path, y_score=score, threshold=2.0, **QUICK)
+    numbers = el.report(
+        None, score.to_frame("a"), y, path, y_score=score, policy=AlarmPolicy(2.0), threshold=2.0, **QUICK
+    )
     rate = metrics.false_alarm_rate(y, AlarmPolicy(2.0).flag(score), per=per)
     assert numbers["measures"]["false_alarm_rate"][0] * numbers["rated"] == pytest.approx(rate)
     said = re.search(
@@ -361,10 +363,10 @@ def test_the_command_writes_the_page_of_a_saved_model(tmp_path, capsys, one_torc
     words = [str(tmp_path / word) if (tmp_path / word).exists() or word == "page.html" else word for word in command]
     assert main([*words, "--no-baselines"]) == 0
     printed = capsys.readouterr().out
-    assert (
-        printed.startswith("100 % of these rows were learnt from: expect worse on new ones. The model finds")
-        and "open it in a browser" in printed
-    )
+    event, said, *_ = printed.splitlines()
+    assert event == "Event: 1 (144 rows); quiet: 0 (1744 rows)."
+    assert said.startswith("100 % of these rows were learnt from: expect worse on new ones. The model finds")
+    assert "open it in a browser" in printed
     told, _ = read_page((tmp_path / "page.html").read_text())
     assert told["verdict"] in printed and "<title>model on log.csv</title>" in (tmp_path / "page.html").read_text()
     assert main(["report", words[1], words[2], "--threshold", "0.5", "-o", words[1]]) == 2
