@@ -6,10 +6,7 @@ A new estimator gets a line in ``FITTED``, by the name of its class. What no tab
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from ..losses.choice import LOSSES
 from .agreement import (
@@ -18,16 +15,10 @@ from .agreement import (
     agree_blend,
     agree_classifier,
     agree_event_classifier,
-    agree_fixed_threshold,
     agree_forecaster,
-    agree_imputer,
     agree_input_scaler,
-    agree_min_max_scaler,
     agree_network,
     agree_outlier_classifier,
-    agree_pipeline,
-    agree_robust_scaler,
-    agree_standard_scaler,
     agree_streaming,
     agree_tail,
     agree_windows,
@@ -37,10 +28,8 @@ from .checks import (
     INTEGERS,
     NUMBERS,
     SMALLEST,
-    Check,
     anything,
     array,
-    dtype,
     either,
     fingerprint,
     flag,
@@ -48,7 +37,6 @@ from .checks import (
     index_names,
     labels,
     mapping,
-    names,
     one_of,
     optional,
     queue,
@@ -58,17 +46,7 @@ from .checks import (
     text,
     whole,
 )
-
-Checks = dict[str, Check]
-
-
-class Fitted(NamedTuple):
-    """What a fit of a class leaves."""
-
-    needed: Checks
-    others: Checks = {}  # those that only some fits leave
-    agree: Callable[[Any], Iterable[tuple[Any, str]]] = lambda estimator: ()  # what has to hold, and what is wrong else
-
+from .fitted_elsewhere import FITTED_ELSEWHERE, INPUT, NAMES, SAMPLER, Checks, Fitted
 
 LEARNT = either(real(), lambda value, owner: value != value)  # NaN where it is not known
 LABEL = either(real(), text)
@@ -76,19 +54,16 @@ LABEL = either(real(), text)
 ANYWHERE: Checks = {
     "_sklearn_output_config": record(transform=one_of("default", "pandas", "polars")),
     "alarm_policy_": lambda value, owner: type(value).__name__ == "AlarmPolicy",
-    "event_label_": LABEL,
+    "event_label_": optional(LABEL),
     "held_out_": mapping(text, either(LEARNT, text)),
     "horizon_": text,
     "index_columns_": several(optional(LABEL)),
     "quiet_labels_": several(LABEL),
 }
-INPUT: Checks = {"n_features_in_": whole(1)}
-NAMES: Checks = {"feature_names_in_": names}
 CLOCK: Checks = {"max_gap_": real(0, infinite=True), "has_dates_": flag, "index_names_": index_names}
 # What archives of before do not hold.
 RATES: Checks = {"max_gaps_": several(real(0, infinite=True), least=1), "steps_": several(real(0), 2)}
 OF_LOG: Checks = {**RATES, "fingerprint_": fingerprint, "window_size_": whole(1)}
-BY_FEATURE = array(FLOATS, "n_features_in_", missing=True)
 LIST = several(lambda value, owner: hasattr(value, "fit"), least=1)
 
 WINDOWS: Checks = {"n_timesteps_": whole(1), "n_channels_": whole(1), **INPUT}
@@ -106,12 +81,11 @@ NETWORK_OTHERS: Checks = {
     "optimizer_state_": mapping(whole(), mapping(text, anything)),
 }
 THRESHOLD: Checks = {"threshold_": real()}
-SAMPLER = Fitted({})  # what they have learnt is not stored
 LOSS = Fitted({})
 
 FITTED: dict[str, Fitted] = {
+    **FITTED_ELSEWHERE,
     **dict.fromkeys((cls.__name__ for cls in LOSSES.values()), LOSS),
-    "ADASYN": SAMPLER,
     "AnomalyDetector": Fitted(
         {
             **INPUT,
@@ -161,9 +135,7 @@ FITTED: dict[str, Fitted] = {
         },
         agree_bagging,
     ),
-    "BorderlineSMOTE": SAMPLER,
     "DynamicThreshold": Fitted({**THRESHOLD, "epsilon_": real()}),
-    "EditedNearestNeighbours": SAMPLER,
     "ErrorScorer": Fitted(
         {"scale_": array(FLOATS, None, low=SMALLEST), "precision_": optional(array(FLOATS, "scale_", "scale_"))}
     ),
@@ -189,38 +161,8 @@ FITTED: dict[str, Fitted] = {
         {**NAMES, **OF_LOG, "merge_rows_": whole()},
         agree_event_classifier,
     ),
-    "FixedThresholdClassifier": Fitted({"estimator_": anything}, {**INPUT, **NAMES}, agree_fixed_threshold),
     "FlattenWindows": Fitted({**WINDOWS, "_came_flat": flag}, NAMES, agree_windows),
     "ForwardFill": Fitted({**INPUT, **CLOCK, "statistics_": array(FLOATS, "n_features_in_")}, {**NAMES, **RATES}),
-    # boosted_trees looks at the plain ones
-    "HistGradientBoostingClassifier": Fitted(
-        {**INPUT, "classes_": labels, "_predictors": anything, "_bin_mapper": anything},
-        {
-            **NAMES,
-            **dict.fromkeys(
-                (
-                    "_baseline_prediction",
-                    "_feature_subsample_rng",
-                    "_fitted_with_sw",
-                    "_in_fit",
-                    "_is_categorical_remapped",
-                    "_label_encoder",
-                    "_loss",
-                    "_n_features",
-                    "_preprocessor",
-                    "_random_seed",
-                    "_scorer",
-                    "_use_validation_data",
-                    "do_early_stopping_",
-                    "is_categorical_",
-                    "n_trees_per_iteration_",
-                    "train_score_",
-                    "validation_score_",
-                ),
-                anything,
-            ),
-        },
-    ),
     "InputScaler": Fitted(
         {"center_": array(FLOATS, None), "scale_": array(FLOATS, "center_", low=SMALLEST)}, {}, agree_input_scaler
     ),
@@ -243,25 +185,6 @@ FITTED: dict[str, Fitted] = {
         agree_forecaster,
     ),
     "LabelledThreshold": Fitted({**THRESHOLD, "best_score_": real()}),
-    "MinMaxScaler": Fitted(
-        {
-            **INPUT,
-            **dict.fromkeys(("data_max_", "data_min_", "data_range_", "min_", "scale_"), BY_FEATURE),
-            "n_samples_seen_": whole(),
-        },
-        NAMES,
-        agree_min_max_scaler,
-    ),
-    "MissingIndicator": Fitted(
-        {
-            **INPUT,
-            "features_": array(INTEGERS, None, low=0),
-            "_n_features": whole(1),
-            "_precomputed": flag,
-        },
-        NAMES,
-    ),
-    "NearMiss": SAMPLER,
     "OutlierClassifier": Fitted(
         {
             **INPUT,
@@ -274,39 +197,7 @@ FITTED: dict[str, Fitted] = {
         NAMES,
         agree_outlier_classifier,
     ),
-    "Pipeline": Fitted({}, {}, agree_pipeline),
     "QuantileThreshold": Fitted(THRESHOLD),
-    "RandomOverSampler": SAMPLER,
-    "RandomUnderSampler": SAMPLER,
-    "RobustScaler": Fitted(
-        {**INPUT, "center_": optional(BY_FEATURE), "scale_": optional(BY_FEATURE)}, NAMES, agree_robust_scaler
-    ),
-    "SMOTE": SAMPLER,
-    "SMOTEENN": SAMPLER,
-    "SMOTENC": SAMPLER,
-    "SMOTETomek": SAMPLER,
-    "SimpleImputer": Fitted(
-        {
-            **INPUT,
-            "statistics_": either(BY_FEATURE, several(either(real(), text), "n_features_in_", kind=np.ndarray)),
-            "indicator_": optional(lambda value, owner: hasattr(value, "features_")),
-            "_fit_dtype": dtype,
-            "_fill_dtype": dtype,
-        },
-        NAMES,
-        agree_imputer,
-    ),
-    "StandardScaler": Fitted(
-        {
-            **INPUT,
-            "mean_": optional(BY_FEATURE),
-            "var_": optional(BY_FEATURE),
-            "scale_": optional(BY_FEATURE),
-            "n_samples_seen_": either(real(0), array(NUMBERS, "n_features_in_", low=0)),
-        },
-        NAMES,
-        agree_standard_scaler,
-    ),
     "StreamingTailThreshold": Fitted(
         {
             **THRESHOLD,
@@ -325,7 +216,6 @@ FITTED: dict[str, Fitted] = {
     ),
     "TailThreshold": Fitted({**THRESHOLD, "level_": real(), "shape_": real(), "scale_": real(0)}, {}, agree_tail),
     "TemporalOversampler": SAMPLER,
-    "TomekLinks": SAMPLER,
     "WindowSampler": SAMPLER,
 }
 

@@ -38,18 +38,21 @@ def run_score(options: argparse.Namespace) -> None:
     """Score a file with a saved model."""
     check_outputs({"scores": options.output}, [], options.log, options.events, options.model)
     model = load(options.model, device=options.device)
-    *runs, time = _index_names(model, options)
-    refuse_names_of_outputs([*(options.run or runs), time], SCORE_COLUMNS)
+    *runs, time = _known_names(model, options)
+    refuse_names_of_outputs([*(options.run or runs), *([time] if time else [])], SCORE_COLUMNS)
     log = read_log_like(model, options)
     print_doubtful_sensors(log.X)
     units = choose_units(log.X.index)
+    if log.y is not None:
+        for said in tell_learnt(model, log.X, units):
+            print(said, flush=True)
     scores, threshold = _score(model, log.X)
     write_table(scores, options.output, index=True, raw=options.raw)
     print(f"Wrote {len(scores)} scores to {options.output}.")
     print(f"{describe_rate(scores['alarm'], units)}, at a threshold of {threshold:.4f}.")
     print_alarm_time(scores["alarm"], log.y, units)
     if log.y is not None:
-        print("\n".join([*tell_learnt(model, log.X), _measure(model, log.y, scores, threshold, units)]))
+        print(_measure(model, log.y, scores, threshold, units))
 
 
 def read_log_like(model: Any, options: argparse.Namespace, *, told: bool = True) -> Log:
@@ -73,11 +76,16 @@ def read_log_like(model: Any, options: argparse.Namespace, *, told: bool = True)
 
 
 def _index_names(model: Any, options: argparse.Namespace) -> list[str]:
-    """Return the columns of the index: those that the model was fitted on, but for the time that an option names."""
-    names = getattr(model, "index_columns_", None) or getattr(last_step(model), "index_names_", None) or [None]
-    *runs, time = names
-    if options.time is None and time is None:
+    """Return the columns of the index, refusing a time that nobody has named."""
+    *runs, time = _known_names(model, options)
+    if time is None:
         raise ValueError(f"{options.model} does not know the column of the time. Name it: --time COLUMN.")
+    return [*runs, time]
+
+
+def _known_names(model: Any, options: argparse.Namespace) -> list[Any]:
+    """Return the columns of the index: those that the model was fitted on, but for the time that an option names."""
+    *runs, time = getattr(model, "index_columns_", None) or getattr(last_step(model), "index_names_", None) or [None]
     return [*runs, options.time or time]
 
 

@@ -11,13 +11,14 @@ import numpy as np
 
 from ..alarms.model_scores import before_last, last_step
 from ..logs.fingerprint import find_overlap
+from ..logs.units import Units
 
 # A smaller share of known rows is that of a few that came twice.
 MENTIONED_SHARE = 0.005
 SHOWN_FIGURES = ("average_precision", "mcc")
 
 
-def tell_learnt(model: Any, X: Any) -> list[str]:
+def tell_learnt(model: Any, X: Any, units: Units | None = None) -> list[str]:
     """Return which part of a log a model was fitted on, and what it reached held out, in sentences; none where none.
 
     Parameters
@@ -26,6 +27,8 @@ def tell_learnt(model: Any, X: Any) -> list[str]:
         With a `fingerprint_` of the log of its fit, also at the end of a pipeline; others say nothing.
     X : DataFrame or array of shape (n_rows, n_sensors)
         The log that it is to be measured on.
+    units : Units, optional
+        In which rates are told; default: as they were measured.
     """
     fingerprint = getattr(last_step(model), "fingerprint_", None)
     if fingerprint is None:
@@ -46,10 +49,10 @@ def tell_learnt(model: Any, X: Any) -> list[str]:
             f"{100 * share:.0f} % of these rows lie within runs and times that were learnt from, and are too few to be "
             "compared with them: if they were, expect worse on new ones."
         )
-    return [said, *tell_held_out(getattr(model, "held_out_", None))]
+    return [said, *tell_held_out(getattr(model, "held_out_", None), units)]
 
 
-def tell_held_out(figures: Mapping[str, Any] | None) -> list[str]:
+def tell_held_out(figures: Mapping[str, Any] | None, units: Units | None = None) -> list[str]:
     """Return in a sentence what `eventlstm fit` measured on rows held out; none where it measured nothing."""
     if not figures:
         return []
@@ -60,5 +63,7 @@ def tell_held_out(figures: Mapping[str, Any] | None) -> list[str]:
     ]
     if "n_events" in figures:
         told.append(f"{figures['n_found']} of {figures['n_events']} events found")
-        told.append(f"{figures['false_alarm_rate']:.2g} false alarms a {figures['per']}")
+        same_clock = units is not None and units.has_dates == (figures["per"] == "day")
+        factor, per = (units.factor, units.a_unit) if units is not None and same_clock else (1, f"a {figures['per']}")
+        told.append(f"{figures['false_alarm_rate'] * factor:.2g} false alarms {per}")
     return [f"Held out when it was fitted: {', '.join(told)}."]

@@ -196,7 +196,7 @@ def swap_class(document: Any, arrays: dict[str, np.ndarray], rng: np.random.Gene
 
 @cache
 def class_names() -> tuple[str, ...]:
-    from eventlstm.archive.document import CLASSES
+    from eventlstm.archive.classes import CLASSES
 
     return tuple(CLASSES)
 

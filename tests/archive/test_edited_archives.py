@@ -19,7 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 import eventlstm as el
-from eventlstm.archive.document import CLASSES, DIGEST
+from eventlstm.archive.classes import CLASSES
+from eventlstm.archive.document import DIGEST
 from eventlstm.archive.fitted import FITTED, known_attributes
 from eventlstm.archive.nesting import DEEPEST, DEEPEST_LIST, MOST_ESTIMATORS
 from eventlstm.archive.parameters import LONGEST

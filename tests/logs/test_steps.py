@@ -119,5 +119,5 @@ def test_scores_of_a_slow_machine_are_the_same_beside_a_fast_one_and_alone():
 def test_a_budget_of_alarms_a_day_counts_the_days_of_each_machine():
     X, _ = two_rates()
     score = pd.Series(np.random.default_rng(1).gumbel(size=900), index=X.index)
-    with pytest.warns(UserWarning, match=r"0\.22 days of quiet rows"):
+    with pytest.warns(UserWarning, match="5.17 hours of quiet rows"):
         el.thresholds.AutoThreshold(1.0).fit(score)  # 10 minutes and 5 hours
