@@ -17,7 +17,7 @@ from ..alarms.tails import fit_excesses
 from ..detectors.event_blend import default_parts
 from ..detectors.row_models import StepForecasts, choose_kind
 from ..losses.choice import make_loss
-from .checks import rising
+from .checks import LONGEST, rising
 
 Agreement = Iterator[tuple[Any, str]]
 # By how much a tail fitted anew may differ: the search for it stops at about a hundredth of this.
@@ -106,6 +106,7 @@ def is_ready(model: Any, *methods: str) -> bool:
 
 def agree_event_classifier(model: Any) -> Agreement:
     """Hold the members to what the scalers hand them, and the scalers to the sensors."""
+    yield getattr(model, "window_size_", model.window_size) <= LONGEST, "a window that no run fills"
     n_steps = model.window_size if model.mode == "windows" else None
     for scaler in model.scalers_:
         yield reads(scaler, model.n_features_in_), "a scaler of other sensors"
@@ -154,6 +155,7 @@ def agree_blend(model: Any) -> Agreement:
 
 def agree_anomaly_detector(model: Any) -> Agreement:
     """Hold the members, the scalers and the scorer to the sensors, and the threshold to its sign."""
+    yield getattr(model, "window_size_", model.window_size) <= LONGEST, "a window that no run fills"
     n_sensors = model.n_features_in_
     yield model.offset_ == -model.threshold_, "an offset that is not less the threshold"
     yield model.levels_.view == "level" and not model.levels_.categorical, "levels of another view"

@@ -27,6 +27,8 @@ LARGEST_WEIGHT = 1e9
 # Counts of anything, well inside int64.
 MOST = 2**53
 INTEGERS, FLOATS, NUMBERS = "iu", "f", "iuf"
+# Rows of a window, or of a moving mean: scoring takes steps of this number for each run, also of a run of one row.
+LONGEST = 100_000
 
 
 def whole(low: float = 0, high: float = MOST) -> Check:

@@ -15,6 +15,7 @@ import torch
 
 from .._validation import validate_parameters
 from .checks import (
+    LONGEST,
     SMALLEST,
     Check,
     array,
@@ -34,8 +35,6 @@ from .checks import (
 )
 from .fitted import FITTED
 
-# Rows of a window, or of a moving mean: scoring takes steps of this number for each run, also of a run of one row.
-LONGEST = 100_000
 MOST_THREADS = 1024
 # Numbers of any parameter: below it no product of a few overflows.
 LARGEST_PARAMETER = 1e30
@@ -100,7 +99,7 @@ LIMITS: dict[str, Check] = {
     "steps": named_estimators("passthrough", None),
     "view": one_of("level", "relative"),
     "weights": optional(either(several(real(0), kind=LISTS), array("iuf", None, low=0))),
-    "window_size": whole(1, LONGEST),
+    "window_size": whole(1),
 }
 
 

@@ -57,8 +57,9 @@ def warn_of_other_steps(index: RowIndex, learnt: Any) -> None:
     if not len(others) or not slowest:
         return
     seen = _tell_step(fastest, index) + (f" to {_tell_step(slowest, index)}" if slowest > OTHER_STEP * fastest else "")
+    who = "The log has" if len(steps) == 1 else f"Of {len(steps)} runs, {len(others)} have"
     warn(
-        f"Of {len(steps)} runs, {len(others)} have a row every {_tell_step(float(others[0]), index)}, but fit saw one "
+        f"{who} a row every {_tell_step(float(others[0]), index)}, but fit saw one "
         f"every {seen}: windows span another time than those learnt. Resample the log, or fit on one like it."
     )
 

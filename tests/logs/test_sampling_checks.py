@@ -108,7 +108,7 @@ def every(freq, n_rows=200):
 @pytest.mark.parametrize(
     ("learnt", "scored", "told"),
     [
-        (every("10min"), every("2h"), r"1 have a row every 02:00:00, but fit saw one every 00:10:00"),
+        (every("10min"), every("2h"), r"The log has a row every 02:00:00, but fit saw one every 00:10:00"),
         (every("1min"), every("5s"), r"every 00:00:05, but fit saw one every 00:01:00"),
         (every("1D"), every("7D"), r"every 7 days 00:00:00, but fit saw one every 1 days 00:00:00"),
         (pd.Index(np.arange(200) * 0.5), pd.Index(np.arange(200) * 4.0), r"every 4, but fit saw one every 0.5"),
