@@ -169,7 +169,7 @@ def cross_fitted_scores(detector: AnomalyDetector, X: pd.DataFrame, n_folds: int
     >>> import pandas as pd
     >>> from eventlstm.evaluation.held_out import cross_fitted_scores
     >>> from eventlstm.evaluation.baselines import unlabelled_baselines
-    >>> times = pd.date_range("2026-01-01", periods=2000, freq="h")
+    >>> times = pd.date_range("2026-01-01", periods=2000, freq="10min")
     >>> X = pd.DataFrame(np.random.default_rng(0).normal(size=(2000, 2)), index=times)
     >>> model = unlabelled_baselines(0)["one-step difference"].fit(X)
     >>> model.set_threshold("auto", cross_fitted_scores(model, X)).threshold_ > 1
