@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,7 +48,7 @@ def crew(n_jobs: int | None, n_members: int) -> Iterator[Callable[..., list[Any]
 
     def call(function: Callable[..., Any], *turns: Iterable[Any]) -> list[Any]:
         futures = [threads.submit(alone, function, *turn) for turn in zip(*turns, strict=False)]
-        return [future.result() for future in futures]
+        return [_result(future) for future in futures]
 
     # The caller enters too: what `_set_up` says is no count of threads for torch to go back to.
     with one_thread(), ThreadPoolExecutor(n_threads, initializer=_set_up, initargs=(get_config(),)) as threads:
@@ -58,6 +58,13 @@ def crew(n_jobs: int | None, n_members: int) -> Iterator[Callable[..., list[Any]
             stop.set()
             threads.shutdown(cancel_futures=True)
             raise
+
+
+def _result(future: Future[Any]) -> Any:
+    """Wait for a result and look up now and then: a library may have set up SIGINT so that it ends no wait (polars)."""
+    while wait([future], timeout=0.2).not_done:
+        pass
+    return future.result()
 
 
 def _set_up(settings: dict[str, Any]) -> None:

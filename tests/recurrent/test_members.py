@@ -103,6 +103,15 @@ def test_an_error_of_a_member_is_raised():
         side_by_side(fail, 2, [0, 1])
 
 
+@pytest.fixture
+def _signals_that_end_no_wait():
+    """SIGINT as polars leaves it: system calls go on after it."""
+    signal.siginterrupt(signal.SIGINT, False)
+    yield
+    signal.siginterrupt(signal.SIGINT, True)
+
+
+@pytest.mark.usefixtures("_signals_that_end_no_wait")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interrupt_ends_all_members_at_once_and_the_next_fit_is_whole(n_jobs):
     X, y = np.random.default_rng(0).normal(size=(2000, 3)), np.arange(2000) % 50 == 0
