@@ -92,7 +92,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         they see.
     max_gap : "auto", None, number or time span, default="auto"
         Longest step in time without a break; windows and states do not cross a longer one. "auto" is ten times the
-        median step in `fit`, None ignores time.
+        slow steps of a run in `fit`, None ignores time.
     n_jobs : int or None, default=None
         Threads for the members, side by side; None and negative numbers are one a core. The results do not depend on
         it.

@@ -223,7 +223,7 @@ def _card_tables(card: dict[str, Any], is_datetime: bool) -> str:
         "Observed time, all runs": _duration(card["observed_time"], is_datetime),
         "Events": f"{card['n_events']:,}",
         "Rows in events": f"{card['event_rows']:,} ({_share(card['event_rate'])})",
-        "Gaps (over ten median steps)": _gaps(card, is_datetime),
+        "Gaps (over ten slow steps of the run)": _gaps(card, is_datetime),
         "Missing values": f"{card['missing_values']:,}",
     }
     listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(said)}</dd></div>" for name, said in facts.items())

@@ -31,7 +31,8 @@ def to_events(y: Any, score: Any = None, *, max_gap: Any = None) -> pd.DataFrame
         Scores of the same rows, high where abnormal.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event, in the unit of the index (a string such as "90s" or a Timedelta for
-        date-times). None lets an event last over any gap of its run, "auto" ends it at ten times the median step.
+        date-times). None lets an event last over any gap of its run, "auto" ends it at ten times the slow steps of
+        that run.
 
     Returns
     -------

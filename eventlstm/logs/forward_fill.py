@@ -26,8 +26,8 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     max_gap : "auto", None, number or time span, default="auto"
-        Longest step in time over which a value goes on. "auto" is ten times the median step in `fit`, None ignores
-        time.
+        Longest step in time over which a value goes on. "auto" is ten times the slow steps of a run in `fit`, None
+        ignores time.
 
     Attributes
     ----------

@@ -34,7 +34,8 @@ class LogWindows:
         from its first full window).
     max_gap : "auto", None, number or time span, default="auto"
         The longest step between two rows of one stretch, in the unit of the index (a string such as "90s" or a
-        Timedelta for date-times). "auto" is ten times the median step; None ignores time and keeps runs apart.
+        Timedelta for date-times). "auto" is ten times the slow steps of its run, which are the
+        99 % quantile of the shorter of two neighbouring steps; None ignores time and keeps runs apart.
     pad : bool, default=True
         Whether rows with too little history get a window whose missing rows are copies of the stretch's first row.
         Without, only full windows are cut.

@@ -35,7 +35,7 @@ def affiliation_precision_score(y_true: Any, y_pred: Any, *, max_gap: Any = None
         1 on flagged rows, else 0.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event, an alarm or a zone, in the unit of the index; None for any within a
-        run, "auto" for ten times the median step.
+        run, "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def affiliation_recall_score(y_true: Any, y_pred: Any, *, max_gap: Any = None) -
         1 on flagged rows, else 0.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event, an alarm or a zone, in the unit of the index; None for any within a
-        run, "auto" for ten times the median step.
+        run, "auto" for ten times the slow steps of its run.
 
     Returns
     -------

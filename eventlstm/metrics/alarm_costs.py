@@ -44,7 +44,7 @@ def false_alarm_rate(
         Whether an alarm must begin within this time, or it is enough that it lasts into it.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def alarm_duty(y_true: Any, y_pred: Any, *, early: Any = 0, late: Any = 0, max_g
         such as "15min" or a Timedelta, for one of numbers also a float in its unit.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event, in the unit of the index; None for any within a run, "auto" for ten
-        times the median step.
+        times the slow steps of its run.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def redundant_alarms(
         Whether an alarm must begin within this time, or it is enough that it lasts into it.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def expected_cost(
         Whether an alarm must begin within this time, or it is enough that it lasts into it.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------

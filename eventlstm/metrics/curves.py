@@ -54,7 +54,7 @@ def alarm_curve(
         Whether an alarm must begin within this time, or it is enough that it lasts into it.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def event_recall_at_budget(
         Whether an alarm must begin within this time, or it is enough that it lasts into it.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------

@@ -37,7 +37,7 @@ def detection_delays(
         Whether an alarm must begin within this time, or it is enough that it lasts into it.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def delay_quantile(
         Whether an alarm must begin within this time, or it is enough that it lasts into it.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def lead_times(y_true: Any, y_pred: Any, *, early: Any, match: str = "onset", ma
         Whether an alarm must begin within this time, or it is enough that it lasts into it.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def timing_score(y_true: Any, y_pred: Any, *, early: Any = None, late: Any = Non
         float in its unit. Defaults to the length of the event.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------

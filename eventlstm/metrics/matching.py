@@ -36,7 +36,7 @@ def event_recall_score(
         that never ends finds every event.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def event_precision_score(
         included.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def event_fbeta_score(
         Whether precision is multiplied by the share of quiet time without alarm.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -212,7 +212,7 @@ def composite_f_score(y_true: Any, y_pred: Any, *, beta: float = 1.0, max_gap: A
         How many times as much recall counts as precision.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event, in the unit of the index; None for any within a run, "auto" for ten
-        times the median step.
+        times the slow steps of its run.
 
     Returns
     -------

@@ -45,7 +45,7 @@ def range_recall_score(
         Whether the share of an event found in x pieces is divided by x.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def range_precision_score(
         Whether the share of an alarm that meets x events is divided by x.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within an event or an alarm, in the unit of the index; None for any within a run,
-        "auto" for ten times the median step.
+        "auto" for ten times the slow steps of its run.
 
     Returns
     -------

@@ -42,7 +42,7 @@ def vus_pr_score(
         every distinct score.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within a stretch, in the unit of the index. None lets events and tolerances last over
-        any gap of their run, "auto" ends them at ten times the median step.
+        any gap of their run, "auto" ends them at ten times the slow steps of that run.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def vus_roc_score(
         Thresholds, at equal steps of rank among the scores; None takes every distinct score.
     max_gap : None, "auto", number or time span, default=None
         The longest step in time within a stretch, in the unit of the index. None lets events and tolerances last over
-        any gap of their run, "auto" ends them at ten times the median step.
+        any gap of their run, "auto" ends them at ten times the slow steps of that run.
 
     Returns
     -------
