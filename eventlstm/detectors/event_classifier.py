@@ -32,6 +32,7 @@ from ..recurrent.members import (
     refuse_unseeded_checkpoints,
     set_categorical_channels,
     set_n_channels,
+    stops_early,
 )
 from ..training.crew import side_by_side
 from .member_scores import Ensemble
@@ -384,10 +385,9 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
 
     def _hold_out(self, log: Rows, member: Any) -> tuple[Rows, Rows | None]:
         """Split off whole runs for early stopping, when the estimator asks for it."""
-        wanted = getattr(member, "early_stopping", False)
         share = getattr(member, "validation_fraction", None)
         if (
-            wanted not in (True, np.True_)
+            not stops_early(member)
             or not isinstance(share, Real)
             or isinstance(share, Integral)
             or not has_fit_parameter(member, "X_val")

@@ -21,7 +21,7 @@ from ..logs.input_scaler import InputScaler
 from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
-from ..recurrent.members import as_input, flatten, has_tags, set_n_channels, takes_3d
+from ..recurrent.members import as_input, flatten, has_tags, set_n_channels, stops_early, takes_3d
 from ..training.crew import crew, side_by_side
 
 # Windows handed to a model at a time.
@@ -102,7 +102,7 @@ class WindowModels(RowModels):
         windows = windows.take(refuse_empty(learnable(member, windows)))
         if has_tags(member):
             set_n_channels(member, windows)
-        if not stops_early(member):
+        if not (takes_3d(member) and stops_early(member)):  # scikit-learn's boosting stops early on rows of its own
             return member.fit(as_input(member, windows))
         inputs, _, log = watched
         held = self._cut_quiet(inputs, log)
@@ -184,7 +184,7 @@ class WindowForecasts(WindowModels):
         windows, wanted = self._examples(member, target, *seen)
         if has_tags(member):
             set_n_channels(member, windows)
-        if stops_early(member):
+        if takes_3d(member) and stops_early(member):
             windows_val, wanted_val = self._examples(member, target, *watched)
             return member.fit(windows, wanted, X_val=windows_val, y_val=wanted_val)
         inputs = as_input(member, windows)
@@ -271,11 +271,6 @@ def choose_kind(estimator: Any) -> type[RowModels]:
         "LSTMAutoencoder, a regressor, a transformer with inverse_transform, or an outlier detector with score_samples "
         "(LocalOutlierFactor has it with novelty=True)."
     )
-
-
-def stops_early(member: Any) -> bool:
-    """Return whether a network of windows is to stop by the loss on windows held out."""
-    return takes_3d(member) and getattr(member, "early_stopping", False) is True
 
 
 def learnable(member: Any, windows: LogWindows) -> np.ndarray:

@@ -13,7 +13,7 @@ from ..sampling.adapt import draws_blindly
 from ..sampling.bags import Bag, draw_bag
 from ..sampling.resampling import Resampled, resample
 from .checking import CheckedWindows
-from .members import as_input, set_n_channels, takes_3d
+from .members import as_input, set_n_channels, stops_early, takes_3d
 
 
 class Trained(NamedTuple):
@@ -79,7 +79,7 @@ class TrainingSet(NamedTuple):
 
         A part of the bag, which it would hold out itself, holds copies of windows that it is trained on.
         """
-        wanted = getattr(member, "early_stopping", False) in (True, np.True_) and has_fit_parameter(member, "X_val")
+        wanted = stops_early(member) and has_fit_parameter(member, "X_val")
         if not wanted or (not len(bag.rest) and not isinstance(self.windows.values, LogWindows)):
             return {}
         if not len(bag.rest):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from numbers import Integral, Real
@@ -18,7 +17,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, check_sample_weight, fit_context
-from ..logs.shared import LARGEST_SEED
+from ..logs.shared import LARGEST_SEED, warn
 from ..sampling.bags import find_units
 from ..training.crew import side_by_side
 from .bagged_member import Trained, TrainingSet, score
@@ -340,7 +339,7 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
                 "Raise it, or set warm_start=False."
             )
         if self.n_estimators == n_before:
-            warnings.warn(f"warm_start=True adds nothing: n_estimators is {n_before} as before.", stacklevel=4)
+            warn(f"warm_start=True adds nothing: n_estimators is {n_before} as before.")
         kept = zip(self.estimators_, self.estimators_samples_, self.class_counts_, self.class_factors_, strict=True)
         return [Trained(*one, rest=np.empty(0, dtype=np.intp)) for one in kept]
 
@@ -372,11 +371,10 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
             n_heard[rests[k]] += 1
         heard = np.isin(np.arange(len(training_set.y)), training_set.used) & (n_heard > 0)
         if heard.sum() < len(training_set.used):
-            warnings.warn(
+            warn(
                 f"{len(training_set.used) - int(heard.sum())} of {len(training_set.used)} windows were drawn by all "
                 "members and have no out-of-bag probability. Raise "
                 "n_estimators; a log needs several runs or events for it.",
-                stacklevel=4,
             )
         self.oob_decision_function_ = np.full(total.shape, np.nan)
         self.oob_decision_function_[heard] = softmax(total[heard] / n_heard[heard, None], axis=1)

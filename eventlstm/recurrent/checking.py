@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from ..logs.log_windows import LogWindows
 from ..logs.plain_labels import plain_labels
 from ..logs.sensor_values import refuse_no_numbers
+from ..logs.shared import warn
 
 
 class CheckedWindows(NamedTuple):
@@ -50,10 +50,9 @@ def check_windows(
     if isinstance(X, LogWindows):
         return check_log_windows(estimator, X, y, reset=reset, lengths=lengths)
     if reset and isinstance(X, pd.DataFrame) and isinstance(X.index, pd.MultiIndex | pd.DatetimeIndex):
-        warnings.warn(
+        warn(
             f"X has an index of times: {type(estimator).__name__} takes each row as a window of its own. For a log, "
             "use EventClassifier, or pass LogWindows(X, window_size).",
-            stacklevel=5,
         )
     n_channels = estimator.n_channels if reset else estimator.n_channels_
     if getattr(X, "ndim", 2) == 3:
@@ -89,7 +88,7 @@ def check_log_windows(
     """Return the windows of a log and `y`, and do for their width what scikit-learn does for that of an array."""
     windows = refuse_unusable(windows, lengths)
     if y is not None:
-        y = column_or_1d(y)
+        y = column_or_1d(plain_labels(y, "y"))
         check_consistent_length(windows, y)
     if reset:
         estimator.n_features_in_ = windows.shape[1] * windows.shape[2]

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 from torch import nn
 
 from .._validation import HasMethods, StrOptions, check_is_fitted, check_sample_weight, fit_context, validate_data
+from ..logs.plain_labels import plain_labels
 from ..losses.base import Loss, PreparedLoss
 from ..losses.choice import LOSSES
 from ..networks.recurrent_net import refuse_whole_windows
@@ -386,6 +387,8 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
             sampler, the input is not as described, or training diverges.
         """
         self._refuse_steps(watched=X_val is not None)
+        if X_val is not None and (y_val is None or starts_val is None):
+            raise ValueError("X_val came without y_val or starts_val. Pass them together.")
         reset = not self._goes_on()
         X, y = validate_data(self, X, y, dtype=self._numpy_dtype(), order="C", reset=reset)
         self._learn_classes(y, reset=reset)
@@ -399,8 +402,9 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
             batches = self._label_chunks(values, y, plan.weight, starts, **size)
             if X_val is None or y_val is None or starts_val is None:
                 return self._train_watched(plan.loss, batches, None, None)
-            weight_val = check_sample_weight(sample_weight_val, X_val, dtype=np.float64)
-            values_val = self._codes().encode(np.array(X_val, dtype=self._numpy_dtype()))
+            X_val = check_array(X_val, dtype=self._numpy_dtype(), order="C", copy=True)
+            weight_val = check_sample_weight(sample_weight_val, X_val, dtype=np.float64, ensure_non_negative=True)
+            values_val = self._codes().encode(X_val)
             weight = weight_val * plan.seen[self._encode(y_val)]
             watched = self._label_chunks(values_val, y_val, weight, starts_val, **size)
             return self._train_watched(plan.loss, batches, watched, weight_val)
@@ -490,7 +494,7 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
             return None
         if y_val is None:
             raise ValueError("X_val came without y_val. Pass the classes of its windows as y_val.")
-        windows, labels = self._check_windows(X_val), column_or_1d(y_val)
+        windows, labels = self._check_windows(X_val), column_or_1d(plain_labels(y_val, "y_val"))
         check_consistent_length(windows.values, labels)
         return Examples(windows, labels, np.ones(len(labels)))
 

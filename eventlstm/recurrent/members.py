@@ -73,6 +73,11 @@ def has_tags(estimator: Any) -> bool:
     return hasattr(estimator, "__sklearn_tags__")
 
 
+def stops_early(member: Any) -> bool:
+    """Return whether a member is told to stop early; "auto", of scikit-learn's trees, is a rule of their own."""
+    return getattr(member, "early_stopping", False) in (True, np.True_)
+
+
 def as_input(member: Any, windows: LogWindows | np.ndarray) -> Any:
     """Return windows in the form that a member takes."""
     return windows if takes_3d(member) else flatten(windows[:])

@@ -222,7 +222,7 @@ def test_other_errors_of_a_regressor_are_its_own():
 @pytest.mark.parametrize(
     ("kind", "member"),
     [
-        (Reconstructions, LSTMAutoencoder(latent_size=2, early_stopping=True, n_iter_no_change=1, **SMALL)),
+        (Reconstructions, LSTMAutoencoder(latent_size=2, early_stopping=np.True_, n_iter_no_change=1, **SMALL)),
         (WindowForecasts, LSTMForecaster(bidirectional=True, early_stopping=True, n_iter_no_change=1, **SMALL)),
         (StepForecasts, LSTMForecaster(early_stopping=True, n_iter_no_change=1, **SMALL)),
     ],

@@ -469,6 +469,32 @@ def test_steps_cannot_be_trained_on_by_a_network_that_reads_ahead():
         tiny(bidirectional=True).fit_steps(values, y, starts=STARTS)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_val": None}, "X_val came without y_val or starts_val"),
+        ({"starts_val": None}, "X_val came without y_val or starts_val"),
+        ({"X_val": np.full((80, N_CHANNELS), np.nan)}, "contains NaN"),
+        ({"sample_weight_val": np.full(80, -1.0)}, "Negative values"),
+    ],
+    ids=str,
+)
+def test_a_log_to_watch_is_looked_at_like_the_one_to_learn(changes, message):
+    values, y = log_and_labels()
+    watched = {"X_val": values, "y_val": y, "starts_val": STARTS}
+    with pytest.raises(ValueError, match=message):
+        tiny(early_stopping=True).fit_steps(values, y, starts=STARTS, burn_in=4, stride=8, **watched | changes)
+
+
+def test_labels_of_windows_of_a_log_may_be_objects_and_must_be_known():
+    values, y = log_and_labels()
+    windows = LogWindows.from_stretches(values, STARTS, 4)
+    numbers, objects = (tiny(max_epochs=1).fit(windows, labels) for labels in (y, y.astype(object)))
+    assert np.array_equal(numbers.predict_proba(windows), objects.predict_proba(windows))
+    with pytest.raises(ValueError, match="y contains NaN: 1 rows have no label, the first is row 7"):
+        tiny().fit(windows, np.where(np.arange(len(y)) == 7, np.nan, y))
+
+
 def test_a_log_taken_for_windows_is_warned_of():
     index = pd.MultiIndex.from_product([["a", "b"], range(20)], names=["machine", "time"])
     log = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 3)), index=index, columns=["p", "q", "r"])
