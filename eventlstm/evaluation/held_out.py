@@ -68,17 +68,20 @@ def _score_folds(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores (n_settings, n_rows) of one fit a fold, under parameters that count when it scores.
 
+    And the fold of each row, from the same split: a splitter that draws would draw others the next time.
+
     Libraries are held to one thread: the OpenMP threads of boosted trees wait for each other by spinning, twenty times
     slower beside a busy neighbour.
     """
-    scores = np.full((len(settings), len(X)), np.nan)
-    for train, test in splitter.split(X, y):
+    scores, fold_of_row = np.full((len(settings), len(X)), np.nan), np.full(len(X), -1)
+    for fold, (train, test) in enumerate(splitter.split(X, y)):
         with threadpool_limits(1):
             fitted = clone(model).fit(X.iloc[train], y.iloc[train])
             for own, parameters in zip(scores, settings, strict=True):
                 own[test] = fitted.set_params(**parameters).predict_proba(X.iloc[test])[:, 1]
+        fold_of_row[test] = fold
         on_fold()
-    return scores, number_folds(splitter, X, y)
+    return scores, fold_of_row
 
 
 def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.ndarray) -> np.ndarray:

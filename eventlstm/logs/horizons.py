@@ -121,7 +121,7 @@ def horizon_labels(y: Any, horizon: Any, *, inside_event: str = "positive") -> A
     if inside_event not in inside:
         raise ValueError(f"inside_event={inside_event!r} is unknown. Choose one of {list(inside)}.")
     event = np.asarray(y)
-    if pd.isna(event).any() or not np.isin(event, (0, 1)).all():
+    if np.ma.is_masked(y) or pd.isna(event).any() or not np.isin(event, (0, 1)).all():
         raise ValueError(f"y holds {pd.unique(event)[:5]}: a horizon needs labels 0 (quiet) and 1 (event).")
     event = event.astype(bool)
     rows = read_index(y)

@@ -45,9 +45,9 @@ def longest_steps(rows: RowIndex, max_gap: Any, learnt: FloatArray | None = None
     Under "auto" it is the smallest of the gaps `learnt` that a run's own rate allows, so that what else a log holds
     does not change where a run is cut; a run sampled more slowly than all of them has a gap of its own.
     """
-    runs = list(_sample(rows))
     if not (isinstance(max_gap, str) and max_gap == "auto"):
-        return np.full(len(runs), np.inf if max_gap is None else rows.span(max_gap, "max_gap"), dtype=np.float64)
+        return np.full(rows.n_runs, np.inf if max_gap is None else rows.span(max_gap, "max_gap"), dtype=np.float64)
+    runs = list(_sample(rows))
     gaps = _learn(runs) if learnt is None else learnt
     return np.array([run.choose_gap(gaps) for run in runs], dtype=np.float64)
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from ..logs.events import find_events
+from ..logs.events import find_events, row_labels
 from ..logs.shared import IntArray
 from ..logs.steps import cut_stretches, longest_steps
 from .alarm_costs import rate_of_false_alarms, time_unit
-from .delays import detection_delays, quantile_of_delays
+from .delays import delays_by_event, quantile_of_delays
 from .intervals import Interval, binomial_interval, poisson_interval
 from .matching import Matched, match_alarms, read_events, read_match
 from .measured_rows import read_flags
@@ -75,7 +75,7 @@ def report_alarms(y_true: Any, y_pred: Any, *, max_gap: Any = None) -> AlarmRepo
         binomial_interval(n_found, n_events),
         len(matched.onsets),
         poisson_interval(matched.n_false_alarms, quiet),
-        detection_delays(y_true, y_pred),
+        delays_by_event(matched, matched.delays, row_labels(y_true), "delay"),
         matched.duty,
     )
 

@@ -58,7 +58,7 @@ def detection_delays(
     [2.0, nan]
     """
     matched = read_match(y_true, y_pred, early, late, match, max_gap)
-    return _by_event(matched, matched.delays, row_labels(y_true), "delay")
+    return delays_by_event(matched, matched.delays, row_labels(y_true), "delay")
 
 
 def delay_quantile(
@@ -150,7 +150,7 @@ def lead_times(y_true: Any, y_pred: Any, *, early: Any, match: str = "onset", ma
     """
     matched = read_match(y_true, y_pred, early, 0, match, max_gap)
     delays = matched.delays
-    return _by_event(matched, np.where(delays < 0, -delays, np.nan), row_labels(y_true), "lead")
+    return delays_by_event(matched, np.where(delays < 0, -delays, np.nan), row_labels(y_true), "lead")
 
 
 def timing_score(y_true: Any, y_pred: Any, *, early: Any = None, late: Any = None, max_gap: Any = None) -> float:
@@ -222,7 +222,7 @@ def quantile_of_delays(matched: Matched, q: float) -> float:
     return float(delays[math.ceil(round(q * len(delays), 9)) - 1] / unit)
 
 
-def _by_event(matched: Matched, spans: npt.NDArray[np.float64], index: pd.Index, name: str) -> pd.Series:
+def delays_by_event(matched: Matched, spans: npt.NDArray[np.float64], index: pd.Index, name: str) -> pd.Series:
     """Return lengths of time under the run and the start of each event."""
     events = list_events(index, *matched.events.measured.true_events)
     values = pd.to_timedelta(spans, unit="ns") if matched.events.measured.rows.is_datetime else spans

@@ -1,5 +1,7 @@
 """Models side by side: every score and every threshold comes from other rows than those measured."""
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +77,21 @@ def test_the_first_rows_in_time_are_never_tested_and_left_out_of_the_measures():
     own = cross_fitted_thresholds(labels, scores, fold)
     assert table.loc["line"].to_dict() == detection_report(labels[~early], scores[~early], own[~early])
     assert threshold["line"] == choose_threshold(labels[~early], scores[~early])
+
+
+def test_a_row_has_the_number_of_the_fold_that_it_was_scored_in_whatever_the_splitter_draws():
+    class Drawing(RunKFold):
+        tests: ClassVar = []
+
+        def split(self, X, y=None, groups=None):
+            """Keep what is drawn."""
+            for train, test in super().split(X, y, groups):
+                self.tests.append(test)
+                yield train, test
+
+    X, y = make_log()
+    _, fold = held_out_scores(LogisticRegression(), X, y, Drawing(3, shuffle=True))
+    assert [np.flatnonzero(fold == k).tolist() for k in range(3)] == [np.sort(test).tolist() for test in Drawing.tests]
 
 
 def test_models_are_measured_on_the_same_rows():

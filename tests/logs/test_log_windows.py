@@ -232,6 +232,7 @@ DATES = pd.date_range("2024-01-01", periods=3, freq="h")
         ([0, 1, np.nan], 1, "y holds .*nan.*labels 0"),
         (["0", "1", "0"], 1, "y holds .*labels 0"),
         (pd.Series([0, None, 1], dtype="boolean"), 1, "y holds .*NA.*labels 0"),
+        (np.ma.masked_array([0, 1, 0], mask=[0, 1, 0]), 1, "y holds .*labels 0"),
         ([0, 0, 1], -1, "horizon=-1 is negative or undefined"),
         ([0, 0, 1], np.nan, "horizon=nan is negative or undefined"),
         ([0, 0, 1], "2h", "horizon='2h' is a length of time, but the index holds numbers. Pass a number"),

@@ -34,6 +34,17 @@ def test_an_alarm_that_was_cut_at_a_gap_counts_as_two(name):
     assert report_alarms(labels, flags, max_gap=max_gap).n_alarms == 2
 
 
+@pytest.mark.parametrize("name", CLOCKS)
+def test_an_event_found_by_an_alarm_that_begins_anew_after_a_gap_has_a_delay(name):
+    times, max_gap = CLOCKS[name]
+    labels, flags = log_of(times)
+    labels.iloc[:] = 0
+    labels.iloc[28:40] = 1  # rows 25 to 35 are under alarm, and the gap is before row 30
+    assert report_alarms(labels, flags).n_found == 0
+    report = report_alarms(labels, flags, max_gap=max_gap)
+    assert report.n_found == report.delays.notna().sum() == 1
+
+
 def test_a_report_counts_the_alarms_that_its_policy_raised():
     labels, flags = log_of(CLOCKS["dates"][0])
     policy = el.AlarmPolicy(threshold=0.5, merge_gap=0, max_gap="1h")
