@@ -18,6 +18,7 @@ from .._validation import Interval, validate_parameters
 from ..logs.events import check_score, find_events, list_events, row_labels
 from ..logs.index import RowIndex, read_index
 from ..logs.shared import IntArray
+from .flags import flag_rows
 from .machine import ROWS, AlarmMachine, Rules, Span, cut_at_gaps, read_span, read_time
 
 # The sensors that an alarm names, and the share of its rows, from its start, that they are judged by: the published
@@ -246,12 +247,7 @@ class AlarmPolicy(BaseEstimator):
         rows = read_index(pd.Series(values, index=index))
         rules = rules_of(self, rows.is_datetime)
         starts = cut_at_gaps(rows, rules.max_gap)
-        flags = np.empty(len(values), dtype=np.int64)
-        for begin, stop in zip(starts, np.append(starts[1:], len(values)), strict=False):
-            see = AlarmMachine().see
-            told = zip(rows.times[begin:stop].tolist(), values[begin:stop].tolist(), strict=True)
-            flags[begin:stop] = [see(rules, time, value) for time, value in told]
-        return flags, starts
+        return flag_rows(values, rules, rows, starts).astype(np.int64), starts
 
 
 def rules_of(policy: AlarmPolicy, is_datetime: bool) -> Rules:

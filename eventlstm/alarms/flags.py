@@ -1,4 +1,4 @@
-"""The rows under alarm by rules that need no state but the last row above: all rows of a log at once.
+"""The rows under alarm: of rules that need no state but the last row above, all rows of a log at once.
 
 A hundredth of the time of going row by row, so that alarms can be counted at hundreds of thresholds.
 """
@@ -11,37 +11,48 @@ import numpy as np
 
 from ..logs.index import TIME_ROUNDINGS, RowIndex
 from ..logs.shared import BoolArray, FloatArray, IntArray
-from .machine import ROWS, Rules, Span
+from .machine import ROWS, AlarmMachine, Rules, Span
 
 
 def is_simple(rules: Rules) -> bool:
-    """Return whether an alarm is no more than a threshold held for `min_duration`, and the `merge_gap` after it.
-
-    The level `off` is not asked: it is to be no lower than the threshold.
-    """
-    delays = rules.keep or rules.window > 1 or rules.cooldown.length > 0
+    """Return whether an alarm is no more than a threshold held for `min_duration`, and the `merge_gap` after it."""
+    delays = rules.keep or rules.window > 1 or rules.cooldown.length > 0 or rules.off < rules.threshold
     return not delays and rules.max_duration.length == math.inf
 
 
-def flag_at_once(scores: FloatArray, rules: Rules, rows: RowIndex, starts: IntArray, threshold: float) -> BoolArray:
-    """Return whether an alarm is on at each row, as `AlarmPolicy.flag` does, by rules that are simple.
+def flag_rows(scores: FloatArray, rules: Rules, rows: RowIndex, starts: IntArray) -> BoolArray:
+    """Return whether an alarm is on at each row.
 
     Parameters
     ----------
     scores : array of shape (n_rows,)
-        None is NaN.
+        A row with NaN says nothing.
     rules : Rules
-        Those of the policy; the threshold in them is not used.
+        Those of the policy.
     rows : RowIndex
         The times of the rows.
     starts : array of shape (n_stretches,)
         The first row of each stretch, see `cut_at_gaps`.
-    threshold : float
-        Rows with a greater score are above.
     """
+    at_once = is_simple(rules) and not np.isnan(scores).any()
+    return (flag_at_once if at_once else flag_by_row)(scores, rules, rows, starts)
+
+
+def flag_by_row(scores: FloatArray, rules: Rules, rows: RowIndex, starts: IntArray) -> BoolArray:
+    """Return `flag_rows` as a stream would, from a state that each row moves on."""
+    flags = np.empty(len(scores), dtype=np.bool_)
+    for begin, stop in zip(starts, np.append(starts[1:], len(scores)), strict=False):
+        see = AlarmMachine().see
+        told = zip(rows.times[begin:stop].tolist(), scores[begin:stop].tolist(), strict=True)
+        flags[begin:stop] = [see(rules, time, score) for time, score in told]
+    return flags
+
+
+def flag_at_once(scores: FloatArray, rules: Rules, rows: RowIndex, starts: IntArray) -> BoolArray:
+    """Return `flag_rows` by rules that are simple, of scores without NaN."""
     numbers = np.arange(len(scores))
     begin = np.repeat(starts, np.diff(np.append(starts, len(numbers))))
-    above = scores > threshold
+    above = scores > rules.threshold
     last = np.maximum.accumulate(np.where(above, numbers, -1))
     near: BoolArray = (last >= begin) & ~_is_passed(rules.merge_gap, rows, numbers, last)
     if not rules.min_duration.length:

@@ -17,7 +17,6 @@ from ..logs.events import row_labels
 from ..logs.index import read_index
 from ..logs.plain_labels import plain_labels
 from ..logs.shared import FloatArray, IntArray
-from ..logs.steps import cut_stretches
 from .alarm_policy import AlarmPolicy
 from .policy_choice import PolicyAlarms, quiet_days
 from .score_threshold import ScoreThreshold, read_labels, read_values
@@ -333,7 +332,7 @@ class _Alarms:
         return self._false() / quiet_days(self.rows, self.event)
 
     def _starts(self) -> IntArray:
-        return cut_stretches(self.rows, np.inf)
+        return self.rows.run_starts
 
     def _false(self) -> FloatArray:
         """Return the most false alarms at each threshold and any above it."""

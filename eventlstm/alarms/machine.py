@@ -45,6 +45,10 @@ class Rules(NamedTuple):
     max_duration: Span
     max_gap: float
 
+    def at(self, threshold: float, off: float | None) -> Rules:
+        """Return these rules at a threshold, with the level that an alarm ends at, None or too high for the same."""
+        return self._replace(threshold=threshold, off=threshold if off is None else min(off, threshold))
+
 
 class AlarmMachine:
     """What is known of a stretch after some of its rows; a moment is (rows seen, time)."""

@@ -67,7 +67,7 @@ def say_time(index: pd.Index, units: Units) -> str:
 
 
 def _has_several_runs(index: pd.Index) -> bool:
-    return bool(read_index(pd.Series(0, index=index)).runs[-1] > 0)
+    return read_index(pd.Series(0, index=index)).n_runs > 1
 
 
 def say_rows(index: pd.Index, units: Units) -> str:

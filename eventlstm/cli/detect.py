@@ -128,7 +128,7 @@ def _describe(task: Task, options: argparse.Namespace, units: Units) -> None:
     """Print what the log holds and what is learnt of it."""
     X, learnt = task.X, task.learnt
     sensors = f"{tell_count(X.shape[1], 'sensor')} ({enumerate_first(X.columns)})"
-    print(f"{say_rows(X.index, units)}; {sensors}; runs: {read_index(X).runs[-1] + 1}.")
+    print(f"{say_rows(X.index, units)}; {sensors}; runs: {read_index(X).n_runs}.")
     print_doubtful_sensors(X)
     of_file = f" in {options.fit_on}" if options.fit_on is not None else ""
     n_event = 0 if learnt.y is None else int(learnt.y.sum())

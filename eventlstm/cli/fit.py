@@ -196,10 +196,9 @@ def _check_folds(options: argparse.Namespace, X: pd.DataFrame, y: pd.Series) -> 
 
 def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
     """Print what the log holds and how it is split."""
-    runs = read_index(X).runs
     held_out = "whole runs" if isinstance(splitter, RunKFold) else "later times"
     print(
-        f"Runs: {runs[-1] + 1}. Events: {_count_events(X, y)}, {np.mean(y):.2%} of the rows.\n"
+        f"Runs: {read_index(X).n_runs}. Events: {_count_events(X, y)}, {np.mean(y):.2%} of the rows.\n"
         f"{len(X)} rows of {X.shape[1]} sensors ({enumerate_first(X.columns)}).\n"
         f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds.",
         flush=True,

@@ -33,7 +33,7 @@ def describe_alarm_time(matched: Matched, index: pd.Index, units: Units, *, is_l
             f"{matched.duty:.0%} of the {'quiet ' * is_labelled}time is under alarm, so that the number of alarms says "
             "little: much is abnormal, the log has changed since what was learnt, or alarms hold long for its step."
         )
-    stuck, n_runs = find_stuck_alarms(matched), int(matched.events.measured.rows.runs[-1]) + 1
+    stuck, n_runs = find_stuck_alarms(matched), matched.events.measured.rows.n_runs
     if not stuck:
         return said
     longest = max(stuck, key=lambda alarm: alarm.span)
@@ -45,7 +45,7 @@ def describe_alarm_time(matched: Matched, index: pd.Index, units: Units, *, is_l
 def find_stuck_alarms(matched: Matched) -> list[StuckAlarm]:
     """Return the alarms that are on at the last row of their run, a quiet one, for much of its quiet time."""
     measured, quiet = matched.events.measured, matched.events.quiet_time
-    starts = np.flatnonzero(np.diff(measured.rows.runs, prepend=-1))
+    starts = measured.rows.run_starts
     observed, stuck = measured.observed_time(), []
     first, last = find_events(matched.flags, starts)
     for begin, stop in zip(starts, np.append(starts[1:], len(quiet)), strict=True):

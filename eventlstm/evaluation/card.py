@@ -33,7 +33,7 @@ def describe_log(
 def _make_card(log: ScoredLog) -> dict[str, Any]:
     """Return the numbers of a data card; times are in seconds for an index of date-times, else in its unit."""
     X, rows, measured = log.X, log.rows, log.events.measured
-    runs = np.flatnonzero(np.diff(rows.runs, prepend=-1))
+    runs = rows.run_starts
     gaps = np.setdiff1d(cut_stretches(rows, longest_steps(rows, "auto")), runs)
     gap_times = rows.times[gaps] - rows.times[gaps - 1]
     times = X.index.get_level_values(-1)

@@ -173,7 +173,7 @@ def report(
         "has_dates": log.rows.is_datetime,
         "budget": budget,
         "threshold": threshold,
-        "n_found": int((log.at(threshold).found_at >= 0).sum()),
+        "n_found": log.at(threshold).n_found,
         "n_resamples": n_resamples,
         "card": card,
         "held_out": getattr(model, "held_out_", None),

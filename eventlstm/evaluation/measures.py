@@ -153,7 +153,7 @@ def _describe_model(
 
 def count_measures(matched: Matched, unit: float) -> dict[str, list[float]]:
     """Return the measures that are counts, with their exact intervals."""
-    n_events, n_found = len(matched.found_at), int((matched.found_at >= 0).sum())
+    n_events, n_found = len(matched.found_at), matched.n_found
     quiet = matched.events.total_quiet_time / unit
     recall = list(binomial_interval(n_found, n_events)) if n_events else [np.nan] * 3
     rate = list(poisson_interval(matched.n_false_alarms, quiet)) if quiet else [np.nan] * 3

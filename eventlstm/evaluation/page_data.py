@@ -96,7 +96,7 @@ def log_for_page(log: ScoredLog, cuts: Cuts) -> tuple[dict[str, Any], dict[str, 
     measured, rows, events = log.events.measured, log.rows, log.events
     times, step, origin = _count_steps(rows.times)
     told = {
-        "runs": [{"begin": int(row), "label": run_label(log.y.index, row)} for row in _first_rows(rows.runs)],
+        "runs": [{"begin": int(row), "label": run_label(log.y.index, row)} for row in rows.run_starts],
         **_describe_clock(log, step, origin),
         "stretches": np.union1d(measured.starts, log.restarts).tolist(),
         "restarts": log.restarts.tolist(),
@@ -113,10 +113,6 @@ def log_for_page(log: ScoredLog, cuts: Cuts) -> tuple[dict[str, Any], dict[str, 
     }
     differences = (np.diff(times, prepend=0) if told["isExact"] else times).astype(np.float64)
     return told, {"levels": cuts.levels, "times": differences, "quiet": events.quiet_time / step, "cuts": cuts.values}
-
-
-def _first_rows(runs: npt.NDArray[Any]) -> IntArray:
-    return np.flatnonzero(np.diff(runs, prepend=-1))
 
 
 def _count_steps(times: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Any, Any]:

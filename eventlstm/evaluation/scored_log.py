@@ -10,10 +10,10 @@ import pandas as pd
 from sklearn.base import clone
 
 from ..alarms.alarm_policy import AlarmPolicy, rules_of
-from ..alarms.flags import flag_at_once, is_simple
+from ..alarms.flags import flag_rows, is_simple
 from ..alarms.machine import Rules, cut_at_gaps
 from ..logs.index import RowIndex
-from ..logs.shared import BoolArray, FloatArray, IntArray
+from ..logs.shared import FloatArray, IntArray
 from ..metrics.alarm_costs import rate_of_false_alarms, time_unit
 from ..metrics.matching import Events, Matched, match_alarms, read_events
 
@@ -35,7 +35,7 @@ class ScoredLog:
     scores: FloatArray  # (n_rows,)
     judged: FloatArray  # (n_rows,) what a threshold is compared with: the scores, smoothed if the policy does so
     policy: AlarmPolicy  # its own threshold is not used
-    rules: Rules  # what the policy says, its spans in the unit of the times
+    rules: Rules  # what the policy says of all but the levels, its spans in the unit of the times
     spans: dict[str, Any]  # `early`, `late` and `max_gap` of the events
     match: str
     events: Events
@@ -60,9 +60,7 @@ class ScoredLog:
         """Return a log with its scores and the events beside them, and no alarm yet."""
         events = read_events(y, early, late, max_gap)
         rows, unit, policy = events.measured.rows, time_unit(events.measured, None), clone(policy)
-        # the threshold comes later; a level `off` is never over it
-        off = None if policy.off is None else min(policy.off, 0.0)
-        rules = rules_of(clone(policy).set_params(threshold=0.0, off=off), rows.is_datetime)
+        rules = rules_of(clone(policy).set_params(threshold=0.0, off=None), rows.is_datetime)  # both come later
         spans, restarts = {"early": early, "late": late, "max_gap": max_gap}, cut_at_gaps(rows, rules.max_gap)
         judged, second = _smooth(scores, rules.keep, restarts), SECOND if rows.is_datetime else 1
         return cls(X, y, scores, judged, policy, rules, spans, match, events, rows, restarts, unit, second)
@@ -80,8 +78,8 @@ class ScoredLog:
     def at(self, threshold: float) -> Matched:
         """Return which alarms there are at a threshold, and which events they find."""
         if threshold not in self.found:
-            flag = self._flag_at_once if self._is_simple(threshold) else self._flag_by_row
-            self.found[threshold] = match_alarms(self.events, flag(threshold), self.match, self.restarts)
+            flags = flag_rows(self.scores, self._rules_at(threshold), self.rows, self.restarts)
+            self.found[threshold] = match_alarms(self.events, flags, self.match, self.restarts)
         return self.found[threshold]
 
     def best_within(self, budget: float) -> tuple[float, int]:
@@ -91,27 +89,17 @@ class ScoredLog:
             matched = self.at(threshold)
             if not rate_of_false_alarms(matched, self.unit) <= budget:
                 break
-            n_found = int((matched.found_at >= 0).sum())
-            best, most = (threshold, n_found) if n_found > most else (best, most)
+            best, most = (threshold, matched.n_found) if matched.n_found > most else (best, most)
         return best, most
 
     def curve_thresholds(self, thresholds: FloatArray) -> FloatArray:
         """Return those of some thresholds that there is time to draw a curve through, both ends included."""
-        most = N_CURVE if self._is_simple(0.0) else max(MOST_SLOW_ROWS // len(self.scores), FEWEST_CURVE)
+        simple = is_simple(self._rules_at(thresholds[-1]))
+        most = N_CURVE if simple else max(MOST_SLOW_ROWS // len(self.scores), FEWEST_CURVE)
         return thresholds[np.unique(np.linspace(0, len(thresholds) - 1, min(most, N_CURVE)).astype(int))]
 
-    def _is_simple(self, threshold: float) -> bool:
-        """Return whether the alarms of all rows can be told at once."""
-        return is_simple(self.rules) and (self.policy.off is None or self.policy.off >= threshold)
-
-    def _flag_at_once(self, threshold: float) -> BoolArray:
-        return flag_at_once(self.scores, self.rules, self.rows, self.restarts, threshold)
-
-    def _flag_by_row(self, threshold: float) -> BoolArray:
-        """Return the flags of any rules, from the policy itself."""
-        off = None if self.policy.off is None else min(self.policy.off, threshold)
-        policy = clone(self.policy).set_params(threshold=float(threshold), off=off)
-        return np.asarray(policy.flag(pd.Series(self.scores, index=self.y.index))).astype(bool)
+    def _rules_at(self, threshold: float) -> Rules:
+        return self.rules.at(float(threshold), self.policy.off)
 
 
 def spread_thresholds(scores: FloatArray) -> FloatArray:

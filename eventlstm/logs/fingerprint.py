@@ -57,8 +57,9 @@ def take_fingerprint(X: Any, values: np.ndarray) -> dict[str, Any]:
         "hashes", the smallest of the rows, rising, "is_sample", whether there are others, and of each of the first
         runs "run", its name, "first" and "last", its times as numbers, and "n_rows".
     """
-    hashes, index = np.unique(hash_rows(X, values)), read_index(X)
-    first = np.flatnonzero(np.diff(index.runs, prepend=-1))
+    index = read_index(X)
+    hashes = np.unique(hash_rows(X, values, index))
+    first = index.run_starts
     last = np.append(first[1:], len(index.runs)) - 1
     shown = slice(MOST_RUNS)
     return {
@@ -74,25 +75,25 @@ def take_fingerprint(X: Any, values: np.ndarray) -> dict[str, Any]:
 def find_overlap(fingerprint: dict[str, Any], X: Any, values: np.ndarray) -> Overlap:
     """Return how much of a log is known again by a fingerprint; the arguments are those of `take_fingerprint`."""
     known: Hashes = fingerprint["hashes"]
-    asked = np.unique(hash_rows(X, values))
+    index = read_index(X)
+    asked = np.unique(hash_rows(X, values, index))
     if fingerprint["is_sample"]:
         asked = asked[asked <= known[-1]]
     found = np.isin(asked, known)
     if len(asked) < ENOUGH_ROWS and not found.any():
-        within = _share_of_times(fingerprint, X)
+        within = _share_of_times(fingerprint, X, index)
         if (1.0 - within) ** len(asked) > UNLIKELY:  # that none of so many rows is known, were this the share
             return Overlap(within, False)
     return Overlap(float(found.mean()), True)
 
 
-def hash_rows(X: Any, values: np.ndarray) -> Hashes:
-    """Return a hash of each row, (n_rows,)."""
+def hash_rows(X: Any, values: np.ndarray, index: RowIndex) -> Hashes:
+    """Return a hash of each row, (n_rows,); `index` is that of `X`, read."""
     hashes = np.empty(len(values), dtype=np.uint64)
     for begin in range(0, len(values), BLOCK_ROWS):  # bits of all rows would be a second log in memory
         block = values[begin : begin + BLOCK_ROWS]
         hashes[begin : begin + len(block)] = _mix(_bits(block)).sum(axis=1, dtype=np.uint64)
     if says_time(X):
-        index = read_index(X)
         times = index.times.view(np.uint64) if index.is_datetime else _bits(index.times)
         return _mix(hashes + _mix(times))
     linked = hashes.copy()
@@ -125,13 +126,12 @@ def _run_names(X: Any, rows: np.ndarray) -> list[str]:
     return [str(run) for run in index[rows].droplevel(-1)]
 
 
-def _share_of_times(fingerprint: dict[str, Any], X: Any) -> float:
+def _share_of_times(fingerprint: dict[str, Any], X: Any, index: RowIndex) -> float:
     """Return the share of rows that lie between the first and the last time of a run of the same name."""
-    index: RowIndex = read_index(X)
     if not (says_time(X) and index.is_datetime and len(index.times)):
         return 0.0
     spans = dict(zip(fingerprint["run"], zip(fingerprint["first"], fingerprint["last"], strict=True), strict=True))
-    starts = np.flatnonzero(np.diff(index.runs, prepend=-1))
+    starts = index.run_starts
     within = 0
     for name, times in zip(_run_names(X, starts), np.split(index.times, starts[1:]), strict=True):
         first, last = spans.get(name, (1, 0))

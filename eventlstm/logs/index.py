@@ -38,6 +38,11 @@ class RowIndex(NamedTuple):
         """How many runs there are."""
         return int(self.runs[-1]) + 1 if len(self.runs) else 0
 
+    @property
+    def run_starts(self) -> IntArray:
+        """The first row of each run, (n_runs,)."""
+        return np.flatnonzero(np.diff(self.runs, prepend=-1))
+
     def take(self, kept: npt.NDArray[Any]) -> RowIndex:
         """Return what the index says of some of the rows, the runs numbered anew."""
         runs = self.runs[kept]

@@ -65,6 +65,17 @@ def usual_steps(rows: RowIndex) -> FloatArray:
     return np.array([float(np.median(own)) if len(own) else of_all for own in steps], dtype=np.float64)
 
 
+def observed_times(rows: RowIndex, max_gap: Any = "auto") -> FloatArray:
+    """Return how long each row stands for, (n_rows,): the time until the next of its run, in the unit of the times.
+
+    The last row of a run, and one before a gap, stands for the run's usual step: nothing was observed in the gap.
+    """
+    last = np.append(rows.runs[1:] != rows.runs[:-1], True)
+    time = np.append(np.diff(rows.times), 0).astype(np.float64)
+    gap = time > longest_steps(rows, max_gap)[rows.runs]
+    return np.where(last | gap, usual_steps(rows)[rows.runs], time)
+
+
 def cut_stretches(rows: RowIndex, longest: float | FloatArray) -> IntArray:
     """Return the first row of each stretch, with no step over `longest`, one for all runs or one each, within one."""
     new = np.append(len(rows.runs) > 0, rows.runs[1:] != rows.runs[:-1])
@@ -109,7 +120,7 @@ def _learn(runs: list[_Run]) -> FloatArray:
 
 def _sample(rows: RowIndex) -> Iterator[_Run]:
     """Yield the steps of each run, evenly spread where there are many."""
-    first = np.flatnonzero(np.append(len(rows.runs) > 0, rows.runs[1:] != rows.runs[:-1]))
+    first = rows.run_starts
     every = 1 + len(rows.times) // SAMPLED_STEPS
     for begin, stop in zip(first, np.append(first[1:], len(rows.times)), strict=False):
         times = rows.times[begin:stop]

@@ -68,11 +68,10 @@ def report_alarms(y_true: Any, y_pred: Any, *, max_gap: Any = None) -> AlarmRepo
         raise ValueError(
             f"{n_events} events and a quiet time of {quiet:g} came, where some of both is wanted. Pass a longer log."
         )
-    n_found = int((matched.found_at >= 0).sum())
     return AlarmReport(
         n_events,
-        n_found,
-        binomial_interval(n_found, n_events),
+        matched.n_found,
+        binomial_interval(matched.n_found, n_events),
         len(matched.onsets),
         poisson_interval(matched.n_false_alarms, quiet),
         delays_by_event(matched, matched.delays, row_labels(y_true), "delay"),

@@ -195,7 +195,10 @@ def _flags(scores: pd.Series, level: float, policy: Any) -> npt.NDArray[np.bool_
     """Return whether each row is under alarm at a threshold."""
     if policy is None:
         return scores.to_numpy() > level
-    return np.asarray(clone(policy).set_params(threshold=float(level)).flag(scores)).astype(bool)
+    policy = clone(policy).set_params(threshold=float(level))
+    if getattr(policy, "off", None) is not None:
+        policy.set_params(off=min(policy.off, float(level)))  # an alarm cannot end above where it begins
+    return np.asarray(policy.flag(scores)).astype(bool)
 
 
 def _default_levels(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

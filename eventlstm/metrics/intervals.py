@@ -19,7 +19,6 @@ from ..logs.events import find_events
 from ..logs.index import read_index
 from ..logs.plain_labels import plain_labels
 from ..logs.shared import FloatArray, IntArray, warn
-from ..logs.steps import cut_stretches
 
 Measure = Callable[[Any, Any], float]
 
@@ -204,7 +203,7 @@ def _cut_blocks(y_true: Any) -> _Blocks:
     if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
         raise ValueError(f"y_true holds {pd.unique(labels.ravel())[:5]}, where 0 and 1 are wanted, one a row.")
     rows = read_index(y_true)
-    runs, starts = rows.runs, cut_stretches(rows, np.inf)
+    runs, starts = rows.runs, rows.run_starts
     begin, last = find_events(labels == 1, starts)
     end = last + 1
     if len(begin) < 2:
@@ -218,7 +217,7 @@ def _cut_blocks(y_true: Any) -> _Blocks:
             "too short."
         )
     first, with_event = _place_blocks(begin, end, starts, len(labels))
-    of_run = [np.flatnonzero(runs[first] == run) for run in range(runs[-1] + 1)]
+    of_run = [np.flatnonzero(runs[first] == run) for run in range(rows.n_runs)]
     machines = [[part for part in (own[with_event[own]], own[~with_event[own]]) if len(part)] for own in of_run]
     eventful = [bool(with_event[own].any()) for own in of_run]
     groups = [[parts for parts, has in zip(machines, eventful, strict=True) if has == kind] for kind in (True, False)]

@@ -282,6 +282,11 @@ class Matched(NamedTuple):
         return float(np.mean(self.found_at >= 0)) if len(self.found_at) else np.nan
 
     @property
+    def n_found(self) -> int:
+        """The number of events found."""
+        return int((self.found_at >= 0).sum())
+
+    @property
     def n_false_alarms(self) -> int:
         """The number of alarms that are of no event."""
         return int((self.event_of_alarm < 0).sum())
@@ -300,11 +305,10 @@ class Matched(NamedTuple):
 
     def precision(self, corrected: bool) -> float:
         """Return the share of events found among those and false alarms, corrected for the time under false alarm."""
-        n_found = int((self.found_at >= 0).sum())
-        if not n_found + self.n_false_alarms:
+        if not self.n_found + self.n_false_alarms:
             return np.nan
         duty = self.duty if corrected and self.events.total_quiet_time else 0.0
-        return n_found / (n_found + self.n_false_alarms) * (1.0 - duty)
+        return self.n_found / (self.n_found + self.n_false_alarms) * (1.0 - duty)
 
 
 def read_match(y_true: Any, y_pred: Any, early: Any, late: Any, match: str, max_gap: Any) -> Matched:

@@ -12,7 +12,7 @@ import pandas as pd
 from ..logs.events import check_flags, find_events
 from ..logs.index import RowIndex, read_index
 from ..logs.shared import BoolArray, IntArray
-from ..logs.steps import cut_stretches, longest_steps, usual_steps
+from ..logs.steps import cut_stretches, longest_steps, observed_times, usual_steps
 
 
 class MeasuredRows(NamedTuple):
@@ -49,15 +49,8 @@ class MeasuredRows(NamedTuple):
         return float(np.median(steps)) if len(steps) else 0.0
 
     def observed_time(self) -> npt.NDArray[np.float64]:
-        """Return how long each row stands for: the time until the next of its run, in the unit of the times.
-
-        The last row of a run, and one before a gap, stands for the run's usual step: nothing was observed in the gap.
-        """
-        times, last = self.rows.times, np.append(self.rows.runs[1:] != self.rows.runs[:-1], True)
-        time = np.append(np.diff(times), 0).astype(np.float64)
-        longest = longest_steps(self.rows, "auto" if self.max_gap is None else self.max_gap)
-        gap = time > longest[self.rows.runs]
-        return np.where(last | gap, usual_steps(self.rows)[self.rows.runs], time)
+        """Return how long each row stands for, see `observed_times`; `max_gap` says what a gap is."""
+        return observed_times(self.rows, "auto" if self.max_gap is None else self.max_gap)
 
     def length(self, span: Any, name: str) -> float:
         """Return a span, which is a number of rows if it is an int, in the unit of the times."""

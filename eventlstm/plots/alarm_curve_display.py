@@ -206,5 +206,5 @@ class AlarmCurveDisplay:
 def _operating_point(matched: Matched, per: str) -> tuple[Interval, Interval]:
     """Return the rate of false alarms and the share of events found, with exact intervals."""
     quiet = matched.events.total_quiet_time / time_unit(matched.events.measured, per)
-    n_found, n_events = int((matched.found_at >= 0).sum()), len(matched.found_at)
+    n_found, n_events = matched.n_found, len(matched.found_at)
     return poisson_interval(matched.n_false_alarms, quiet), binomial_interval(n_found, n_events)

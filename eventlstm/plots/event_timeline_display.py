@@ -199,7 +199,7 @@ class _Lanes:
 
     def __init__(self, score: pd.Series, scale: str, align: bool) -> None:
         rows = read_index(score)
-        first = np.flatnonzero(np.diff(rows.runs, prepend=-1))
+        first = rows.run_starts
         self.runs = list(list_events(score.index, first, first)["run"])
         self.lane_of_row, self.lane_of_run = rows.runs, {run: lane for lane, run in enumerate(self.runs)}
         self.stretches = find_stretches(score, "auto")

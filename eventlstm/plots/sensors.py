@@ -205,12 +205,12 @@ class AttributionDisplay:
         """Return the edges and the values of a map a stretch; of several runs, rows stand side by side."""
         rows = read_index(self.shares)
         times = pd.RangeIndex(len(self.shares))
-        if rows.runs[-1] == 0:
+        if rows.n_runs == 1:
             times = self.shares.index.get_level_values(-1)
             if isinstance(times, pd.DatetimeIndex):
                 date_axis(self.ax_)
         else:
-            first = np.flatnonzero(np.diff(rows.runs, prepend=-1))
+            first = rows.run_starts
             names = [str(name) for name in list_events(self.shares.index, first, first)["run"]]
             self.ax_.set_xticks(first, names, rotation=45, ha="right", rotation_mode="anchor")
             for row in first[1:]:

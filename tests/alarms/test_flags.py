@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from eventlstm.alarms.alarm_policy import AlarmPolicy, rules_of
-from eventlstm.alarms.flags import flag_at_once, is_simple
+from eventlstm.alarms.flags import flag_at_once, flag_by_row, is_simple
 from eventlstm.alarms.machine import cut_at_gaps
 from eventlstm.logs.index import read_index
 
@@ -41,12 +41,14 @@ def test_alarms_at_once_are_those_row_by_row(kind, rules, threshold):
     rows = read_index(score)
     read = rules_of(policy, rows.is_datetime)
     assert is_simple(read)
-    at_once = flag_at_once(score.to_numpy(), read, rows, cut_at_gaps(rows, read.max_gap), threshold)
+    log = score.to_numpy(), read, rows, cut_at_gaps(rows, read.max_gap)
+    at_once = flag_at_once(*log)
+    np.testing.assert_array_equal(at_once, flag_by_row(*log))
     np.testing.assert_array_equal(at_once, policy.flag(score) == 1)
 
 
 @pytest.mark.parametrize(
-    "rules", [{"smoothing": 5}, {"k": 2, "n": 3}, {"cooldown": 4}, {"max_duration": 9}, {"n": 2}], ids=str
+    "rules", [{"smoothing": 5}, {"k": 2, "n": 3}, {"cooldown": 4}, {"max_duration": 9}, {"n": 2}, {"off": 0.4}], ids=str
 )
 def test_rules_that_need_a_state_are_not_simple(rules):
     assert not is_simple(rules_of(AlarmPolicy(0.5, **rules), False))

@@ -124,6 +124,13 @@ def test_flags_at_once_are_those_of_the_policy(rules):
         np.testing.assert_array_equal(log.at(threshold).flags, flags_at(threshold, **own) == 1)
 
 
+@pytest.mark.parametrize(("off", "n_points"), [(None, 100), (1e9, 100), (0.1, 12)])
+def test_a_curve_has_no_more_points_than_there_is_time_for(off, n_points, monkeypatch):
+    monkeypatch.setattr("eventlstm.evaluation.scored_log.MOST_SLOW_ROWS", 0)
+    log = ScoredLog.of(X, Y, SCORE, AlarmPolicy(off=off))
+    assert len(log.curve_thresholds(np.linspace(0.0, 9.0, 100))) == n_points
+
+
 def test_decimal_times_are_merged_as_the_policy_merges_them():
     rng = np.random.default_rng(0)
     index = pd.Index(np.cumsum(rng.choice([0.1, 0.2, 0.3], size=500)))

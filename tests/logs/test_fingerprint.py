@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from eventlstm.logs.fingerprint import MOST_RUNS, N_HASHES, find_overlap, hash_rows, take_fingerprint
+from eventlstm.logs.index import read_index
 
 
 def make_log(n_rows=4000, seed=0, begin="2024-01-01", runs=("A", "B")):
@@ -94,7 +95,7 @@ def test_a_fingerprint_is_small_and_the_same_each_time():
 def test_an_excerpt_too_short_for_the_sample_is_known_by_its_times():
     big = make_log(200_000)
     kept = take_fingerprint(big, big.to_numpy())
-    hashes = hash_rows(big, big.to_numpy())
+    hashes = hash_rows(big, big.to_numpy(), read_index(big))
     first = int(np.argmax(np.convolve(hashes <= kept["hashes"][-1], np.ones(50), "valid") == 0))
     excerpt = big.iloc[first : first + 50]
     assert find_overlap(kept, excerpt, excerpt.to_numpy()) == (1.0, False)

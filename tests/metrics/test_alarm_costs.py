@@ -191,6 +191,16 @@ def test_the_curve_is_made_of_the_measures_at_each_threshold(log, match, early):
         assert {name: getattr(point, name) for name in expected} == pytest.approx(expected, nan_ok=True)
 
 
+def test_the_curve_of_rules_with_a_level_that_ends_alarms_goes_below_that_level():
+    y, score = [0, 0, 1, 1, 0, 0, 1, 0], [0.1, 0.3, 0.9, 0.2, 0.1, 0.4, 0.5, 0.2]
+    curve, plain = (
+        el.metrics.alarm_curve(y, score, policy=el.AlarmPolicy(off=off, merge_gap=0)) for off in (0.35, None)
+    )
+    low = plain["threshold"] <= 0.35
+    assert low.any() and not low.all()
+    pd.testing.assert_frame_equal(curve[low], plain[low])
+
+
 @settings(max_examples=30, deadline=None)
 @given(log=labels_and_flags())
 def test_events_within_the_budget_are_those_of_the_curve_and_more_with_more_budget(log):
