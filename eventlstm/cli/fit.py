@@ -53,7 +53,6 @@ def run_demo(options: argparse.Namespace) -> None:
     check_outputs({}, [folder / name for name in (KEPT if options.keep else [REPORT])])
     log = make_sensor_log(random_state=options.seed)
     print("A made log of pumps; label: the hours before a failure. Real data: see `eventlstm fit --help`.")
-    options.no_baselines = False
     scores: dict[str, np.ndarray] = {}
     table, model = _fit_and_measure(log, options, scores)
     print(verdict(table, table.index[0]))

@@ -104,12 +104,12 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--keep", metavar="FOLDER", type=Path, help="write the log and the model into this folder")
     _add_training_options(demo)
     demo.set_defaults(merge_gap=None, min_duration="0", max_false_alarms_per_day=None, min_recall=None, cost=None)
-    demo.set_defaults(run_command="fit.run_demo")
+    demo.set_defaults(no_baselines=False, run_command="fit.run_demo")
 
 
 def _add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("-o", "--output", metavar="MODEL", type=Path, required=True, help="file to save the model to")
-    _add_log_options(fit)
+    _add_log_options(fit, of_model=False)
     _add_drop(fit)
     _add_horizon(fit)
     fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
@@ -128,14 +128,14 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
 def _add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
     score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
-    _add_log_options(score)
+    _add_log_options(score, of_model=True)
     score.add_argument("--device", help="torch device to score on (default: the one in fit)")
     _add_raw(score)
     score.set_defaults(run_command="score.run_score")
 
 
 def _add_detect(detect: argparse.ArgumentParser) -> None:
-    _add_log_options(detect)
+    _add_log_options(detect, of_model=False)
     _add_drop(detect)
     quiet = detect.add_argument_group("what is quiet, and learnt (default: all rows)").add_mutually_exclusive_group()
     quiet.add_argument("--normal-until", metavar="TIME", help="the rows up to this time")
@@ -162,15 +162,8 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
 
 def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
-    report.add_argument("log", metavar="LOG", type=Path, help="CSV or Parquet file: rows that were not trained on")
+    _add_log_options(report, of_model=True, log="CSV, CSV.gz or Parquet file: rows that were not trained on")
     report.add_argument("-o", "--output", metavar="PAGE", type=Path, default=Path("report.html"), help="file to write")
-    report.add_argument("--time", help="column of the time (default: the one in fit)")
-    report.add_argument("--run", action="append", help="column naming the machine or run (default: the one in fit)")
-    report.add_argument("--label", help="column of the labels, 1 on rows of an event")
-    report.add_argument(
-        "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
-    )
-    _add_event(report)
     report.add_argument(
         "--train", metavar="LOG", type=Path, help="the log of the fit, to fit baselines on that need labels"
     )
@@ -179,19 +172,20 @@ def _add_report(report: argparse.ArgumentParser) -> None:
         "--early", default="0", help="how long before an event an alarm may come: rows, or 2h (default: 0)"
     )
     report.add_argument("--late", default="0", help="how long after an event an alarm may come (default: 0)")
-    report.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
+    _add_no_baselines(report)
     report.add_argument("--title", default=None, help="title of the page")
     report.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")
     report.add_argument("--device", help="torch device to score on (default: the one in fit)")
     report.set_defaults(run_command="report.run_report")
 
 
-def _add_log_options(parser: argparse.ArgumentParser) -> None:
-    scoring = parser.prog.endswith("score")
-    default = "the one in fit" if scoring else "none"
-    parser.add_argument("log", metavar="LOG", type=Path, help="CSV, CSV.gz or Parquet file, a row per time step")
+def _add_log_options(
+    parser: argparse.ArgumentParser, *, of_model: bool, log: str = "CSV, CSV.gz or Parquet file, a row per time step"
+) -> None:
+    default = "the one in fit" if of_model else "none"
+    parser.add_argument("log", metavar="LOG", type=Path, help=log)
     parser.add_argument(
-        "--time", required=not scoring, help=f"column of the time{f' (default: {default})' if scoring else ''}"
+        "--time", required=not of_model, help=f"column of the time{f' (default: {default})' if of_model else ''}"
     )
     parser.add_argument(
         "--run", action="append", help=f"column naming the machine or run (repeatable; default: {default})"

@@ -15,11 +15,8 @@ from ..logs.input_scaler import InputScaler
 from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
-from ..recurrent.members import flatten, mean_log_odds, takes_3d
+from ..recurrent.members import by_block, mean_log_odds, of_all_classes, takes_3d
 from ..training.crew import crew, side_by_side
-
-# Flattened windows handed to a classifier of 2-D samples at a time.
-SCORE_BLOCK = 8192
 
 
 class Ensemble(NamedTuple):
@@ -66,17 +63,9 @@ class Ensemble(NamedTuple):
 
     def _score_steps(self, member: Any, channels: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         proba, state = member.predict_proba_steps(channels, state)
-        return self._of_all_classes(member, proba), state
+        return of_all_classes(proba, member.classes_, self.classes), state
 
     def _score_windows(self, member: Any, windows: LogWindows) -> np.ndarray:
-        if takes_3d(member):
-            return self._of_all_classes(member, member.predict_proba(windows))
-        blocks = (windows[k : k + SCORE_BLOCK] for k in range(0, len(windows), SCORE_BLOCK))
-        proba = np.concatenate([member.predict_proba(flatten(block)) for block in blocks])
-        return self._of_all_classes(member, proba)
-
-    def _of_all_classes(self, member: Any, proba: np.ndarray) -> np.ndarray:
-        """Return a member's probabilities with a column for each of all classes, also those it never saw."""
-        of_all = np.zeros((*proba.shape[:-1], len(self.classes)))
-        of_all[..., np.searchsorted(self.classes, member.classes_)] = proba
-        return of_all
+        score = member.predict_proba
+        proba = score(windows) if takes_3d(member) else by_block(score, windows, whole=False)
+        return of_all_classes(proba, member.classes_, self.classes)

@@ -21,11 +21,9 @@ from ..logs.input_scaler import InputScaler
 from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
-from ..recurrent.members import as_input, flatten, has_tags, set_n_channels, stops_early, takes_3d
+from ..recurrent.members import as_input, by_block, has_tags, set_n_channels, stops_early, takes_3d
 from ..training.crew import crew, side_by_side
 
-# Windows handed to a model at a time.
-BLOCK = 8192
 # Values of windows learnt by a member that wants them all at once: half a GB, of windows spread evenly over the log.
 MOST_VALUES = 2**26
 # The farthest level, in deviations: beyond it nothing is more abnormal, and the squares of float32 would overflow.
@@ -122,12 +120,6 @@ class WindowModels(RowModels):
         windows = self._cut(inputs, log, stride=self.stride)
         return windows.take(np.flatnonzero(log.weight[windows.ends] > 0))
 
-    def _by_block(self, function: Callable[[Any], np.ndarray], member: Any, windows: LogWindows) -> np.ndarray:
-        """Call a method of a member for all windows, some at a time."""
-        blocks = (windows[k : k + BLOCK] for k in range(0, len(windows), BLOCK))
-        whole = takes_3d(member)
-        return np.concatenate([np.asarray(function(block if whole else flatten(block))) for block in blocks])
-
 
 class StepForecasts(RowModels):
     """Forecasters that go through a log step by step, with `fit_steps` and `predict_steps`."""
@@ -210,7 +202,7 @@ class WindowForecasts(WindowModels):
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         inputs, levels, log = seen
-        forecast = self._by_block(member.predict, member, self._cut(inputs, log)).reshape(levels.shape)
+        forecast = by_block(member.predict, self._cut(inputs, log), whole=takes_3d(member)).reshape(levels.shape)
         forecast = forecast + levels if target == "change" else forecast
         before = np.arange(len(levels)) - 1
         before[log.starts] = log.starts  # before the first row of a stretch there are copies of it
@@ -223,7 +215,7 @@ class Reconstructions(WindowModels):
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         inputs, levels, log = seen
         missed = getattr(member, "last_step_errors", lambda block: block[:, -1] - member.reconstruct(block)[:, -1])
-        errors = self._by_block(missed, member, self._cut(inputs, log))[:, : levels.shape[1]]
+        errors = by_block(missed, self._cut(inputs, log), whole=takes_3d(member))[:, : levels.shape[1]]
         errors = errors + self.view.clipped_off(inputs, levels)
         errors[:, self.view.still] = levels[:, self.view.still]
         return errors
@@ -239,7 +231,7 @@ class Projections(WindowModels):
             back = np.asarray(member.inverse_transform(member.transform(block)))
             return (block - back).reshape(len(block), -1, inputs.shape[1])[:, -1, : levels.shape[1]]
 
-        return self._by_block(missed, member, self._cut(inputs, log)) + self.view.clipped_off(inputs, levels)
+        return by_block(missed, self._cut(inputs, log), whole=takes_3d(member)) + self.view.clipped_off(inputs, levels)
 
 
 class OutlierScores(WindowModels):
@@ -248,7 +240,7 @@ class OutlierScores(WindowModels):
     gives_errors = False
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
-        score = self._by_block(partial(score_rows, member), member, self._cut(seen[0], seen[2]))
+        score = by_block(partial(score_rows, member), self._cut(seen[0], seen[2]), whole=takes_3d(member))
         return score.reshape(-1, 1).astype(np.float64)
 
 

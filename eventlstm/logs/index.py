@@ -41,7 +41,7 @@ class RowIndex(NamedTuple):
     @property
     def run_starts(self) -> IntArray:
         """The first row of each run, (n_runs,)."""
-        return np.flatnonzero(np.diff(self.runs, prepend=-1))
+        return np.flatnonzero(np.append(len(self.runs) > 0, self.runs[1:] != self.runs[:-1]))
 
     def take(self, kept: npt.NDArray[Any]) -> RowIndex:
         """Return what the index says of some of the rows, the runs numbered anew."""

@@ -78,7 +78,8 @@ def observed_times(rows: RowIndex, max_gap: Any = "auto") -> FloatArray:
 
 def cut_stretches(rows: RowIndex, longest: float | FloatArray) -> IntArray:
     """Return the first row of each stretch, with no step over `longest`, one for all runs or one each, within one."""
-    new = np.append(len(rows.runs) > 0, rows.runs[1:] != rows.runs[:-1])
+    new = np.zeros(len(rows.runs), dtype=bool)
+    new[rows.run_starts] = True
     of_run = np.broadcast_to(longest, rows.n_runs)
     for begin in range(0, len(rows.times) - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
         times, runs = (part[begin : begin + BLOCK_ROWS + 1] for part in (rows.times, rows.runs))

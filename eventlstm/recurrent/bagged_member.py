@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..sampling.adapt import draws_blindly
 from ..sampling.bags import Bag, draw_bag
 from ..sampling.resampling import Resampled, resample
 from .checking import CheckedWindows
-from .members import as_input, set_n_channels, stops_early, takes_3d
+from .members import as_input, by_block, of_all_classes, set_n_channels, stops_early, takes_3d
 
 
 class Trained(NamedTuple):
@@ -110,11 +111,11 @@ class TrainingSet(NamedTuple):
 
 def score(member: Any, windows: CheckedWindows, classes: np.ndarray, factors: np.ndarray | None) -> np.ndarray:
     """Return a member's probabilities of all classes, freed from `factors` where these are given."""
-    proba = member.predict_proba(as_input(member, windows.values), **lengths_of(member, windows))
-    known = np.searchsorted(classes, member.classes_)
-    of_all = np.zeros((len(proba), len(classes)))
-    of_all[:, known] = proba if factors is None else undo_factors(proba, factors[known])
-    return of_all
+    ask = partial(member.predict_proba, **lengths_of(member, windows))
+    proba = ask(windows.values) if takes_3d(member) else by_block(ask, windows.values, whole=False)
+    if factors is not None:
+        proba = undo_factors(proba, factors[np.searchsorted(classes, member.classes_)])
+    return of_all_classes(proba, member.classes_, classes)
 
 
 def lengths_of(member: Any, windows: CheckedWindows) -> dict[str, np.ndarray]:

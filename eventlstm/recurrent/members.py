@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
@@ -15,6 +16,8 @@ from ..logs.shared import LARGEST_SEED
 
 # No member may hold a class for less likely than this: a forest's exact zero would silence all others.
 SUREST = 1e-6
+# Windows handed to a member at a time.
+BLOCK = 8192
 
 
 def make_members(template: Any, n_members: int, rng: np.random.RandomState | None, verbose: int) -> list[Any]:
@@ -81,6 +84,19 @@ def stops_early(member: Any) -> bool:
 def as_input(member: Any, windows: LogWindows | np.ndarray) -> Any:
     """Return windows in the form that a member takes."""
     return windows if takes_3d(member) else flatten(windows[:])
+
+
+def by_block(function: Callable[[Any], Any], windows: LogWindows | np.ndarray, *, whole: bool) -> np.ndarray:
+    """Call a method of a member for some windows at a time, `whole` or flattened: all of a log would not fit memory."""
+    blocks = (windows[k : k + BLOCK] for k in range(0, len(windows), BLOCK))
+    return np.concatenate([np.asarray(function(block if whole else flatten(block))) for block in blocks])
+
+
+def of_all_classes(proba: np.ndarray, known: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return a member's probabilities (..., n_classes), of the classes `known` to it, with a column for each of all."""
+    of_all = np.zeros((*proba.shape[:-1], len(classes)))
+    of_all[..., np.searchsorted(classes, known)] = proba
+    return of_all
 
 
 def flatten(windows: np.ndarray) -> np.ndarray:

@@ -221,7 +221,7 @@ def test_nothing_of_the_rows_before_a_gap_is_seen_after_it(kind):
 def test_scores_do_not_depend_on_where_the_log_is_cut_into_blocks(kind, monkeypatch):
     model = fitted(kind)
     whole = model.anomaly_score(TEST)
-    monkeypatch.setattr("eventlstm.detectors.row_models.BLOCK", 7)
+    monkeypatch.setattr("eventlstm.recurrent.members.BLOCK", 7)
     monkeypatch.setattr("eventlstm.recurrent.forward.PREDICT_STEPS", 7)
     monkeypatch.setattr(
         "eventlstm.detectors.row_models.walk", lambda *parts, **size: walk(*parts, block_rows=7, **size)
