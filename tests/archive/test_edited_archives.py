@@ -367,7 +367,6 @@ def test_what_no_fit_leaves_is_refused_when_it_is_loaded(name, tmp_path):
         ("ForwardFill", attribute("feature_names_in_", {"objects": ["flow", "heap"]})),
         ("FlattenWindows", lambda model, arrays: model["attributes"]["dict"].clear()),
     ],
-    ids=str,
 )
 def test_another_model_that_a_fit_could_have_left_is_told_by_the_digest(kind, change, tmp_path):
     edited_model(kind, change, tmp_path)  # nothing in a file without a digest tells it from an honest one

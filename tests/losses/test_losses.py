@@ -207,7 +207,7 @@ SAME_AS_CROSS_ENTROPY = [
 ]
 
 
-@pytest.mark.parametrize("loss", SAME_AS_CROSS_ENTROPY, ids=repr)
+@pytest.mark.parametrize("loss", SAME_AS_CROSS_ENTROPY)
 def test_a_loss_whose_effect_is_switched_off_is_cross_entropy(loss):
     logits, target = items(3)
     torch.testing.assert_close(prepared(loss, 3)(logits, target), cross_entropy(logits, target), **EXACT)

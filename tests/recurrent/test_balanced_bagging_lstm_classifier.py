@@ -77,7 +77,7 @@ def test_the_default_way_of_drawing_fails_no_check_but_that_of_weights(estimator
 
 
 @pytest.mark.parametrize(
-    ("estimator", "check"), [pair for model in (EXACT, DEFAULT) for pair in imbalance_checks_generator(model)], ids=str
+    ("estimator", "check"), [pair for model in (EXACT, DEFAULT) for pair in imbalance_checks_generator(model)]
 )
 def test_every_check_of_imbalanced_learn_passes(estimator, check):
     check(estimator)

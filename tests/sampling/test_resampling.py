@@ -54,7 +54,7 @@ overlap_is_meant = pytest.mark.filterwarnings("ignore:.*overlap on the log:UserW
 
 # imbalanced-learn's own decorator hands pytest a generator, which pytest 9 warns of.
 @pytest.mark.parametrize(
-    ("estimator", "check"), [pair for sampler in SAMPLERS for pair in sampler_checks_generator(sampler)], ids=str
+    ("estimator", "check"), [pair for sampler in SAMPLERS for pair in sampler_checks_generator(sampler)]
 )
 def test_every_check_of_imbalanced_learn_passes(estimator, check):
     check(estimator)
