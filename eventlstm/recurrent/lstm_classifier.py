@@ -227,9 +227,10 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks", 2016.
     Gers, Schmidhuber and Cummins, "Learning to forget", 2000, and Jozefowicz, Zaremba and Sutskever, "An empirical
     exploration of recurrent network architectures", 2015 (the forget gate and its bias).
-    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014 (whole units in place of
-    the mean over masks is an approximation); King and Zeng, "Logistic regression in rare events data", 2001, and
-    Steyerberg, "Clinical prediction models", 2nd edition, 2019 (correcting the intercept; calibration in the large).
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014 (whole units instead of
+    the mean over masks are an approximation).
+    King and Zeng, "Logistic regression in rare events data", 2001, and Steyerberg, "Clinical prediction models", 2nd
+    edition, 2019 (correcting the intercept; calibration in the large).
     Bahdanau, Cho and Bengio, 2015; Luong, Pham and Manning, 2015; Vaswani et al., 2017 (attention).
 
     Examples
