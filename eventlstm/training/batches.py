@@ -197,7 +197,7 @@ class WindowBatches:
 def reweigh(batches: Any, weight: np.ndarray) -> Any:
     """Return the same windows or chunks with other weights of windows or rows."""
     other = copy(batches)
-    other.weight = torch.as_tensor(weight).to(batches.weight)
+    other.weight = torch.from_numpy(np.array(weight)).to(batches.weight)  # torch warns on memory that is not writable
     return other
 
 

@@ -116,6 +116,7 @@ def test_rows_of_a_log_count_once_and_by_their_weight(changes):
     rng = np.random.default_rng(2)
     X, y = rng.normal(size=(400, 2)), (rng.random(400) < 0.1).astype(int)
     weight = np.where(np.arange(400) < 300, rng.uniform(0.5, 2.0, 400), 0.0)
+    weight.setflags(write=False)
     # Each stretch is as long as a chunk, so that a chunk of training is all that scoring sees.
     starts = np.arange(0, 400, 40)
     model = short(**changes).fit_steps(X, y, weight, starts=starts, burn_in=1, stride=40)
