@@ -23,7 +23,7 @@ BLOCK = 65536
 ENOUGH = 16384
 # Of the logarithm of a ratio of two classes: below what float32 tells apart.
 TOLERANCE = 1e-8
-# What Newton's method takes for a difference, in logits, and its bounds: more steps than saturated logits ever took.
+# What Newton's method takes for a difference, in logits, and its bounds: logits of a network take some five steps.
 DIFFERENCE, LONGEST_STEP, MAX_STEPS, MAX_HALVINGS = 1e-6, 3.0, 50, 20
 TINY = np.finfo(np.float64).tiny
 

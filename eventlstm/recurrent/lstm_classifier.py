@@ -207,15 +207,14 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     "asymmetric", "ldam", "average_precision", functions    refused: calibrate on runs held out
     ======================================================  =========================================================
 
-    Exact means: for a network that has learnt what its loss asks for. Training with dropout leaves it beside that: what
-    it averaged over masks is averaged no more where whole units stand for their mean, and on made windows .78 of the
-    events that came were expected, .59 under "focal". So where `dropout`, `recurrent_dropout` or `augmentation` change
-    what training sees, `fit` and `fit_steps` end with a pass over the data unchanged, before any sampling, and refit
-    the intercept alone: the probabilities that ``correct_prior=True`` returns then have, in the mean, the shares of the
-    classes. It changes no ranking of a binary network, and nothing under the losses whose correction is refused, or in
-    `partial_fit`, as a part of the data does not tell the shares. Under weights, the others are close to what the
-    weights ask for. `history_` is of training, before it. Where a sampler is used, 16,384 windows of a class, evenly
-    spread, are enough for it.
+    Exact means: for a network that has learnt what its loss asks for. Training with dropout leaves it beside that, as
+    whole units are not the mean over masks: of the events of made windows it expected .8, and .7 under "focal". So
+    where `dropout`, `recurrent_dropout` or `augmentation` change what training sees, `fit` and `fit_steps` end with a
+    pass over the data as they came, before any sampling, and refit the intercept: the probabilities that
+    ``correct_prior=True`` returns then have, in the mean, the shares of the classes, and those under weights follow
+    within .06. Where there is a sampler, the pass takes 16,384 windows of a class at most, evenly spread. `history_`
+    is of training, before it. `partial_fit`, to which a part of the data does not tell the shares, and losses whose
+    correction is refused leave the intercept alone. The ranking of two classes does not change.
 
     To calibrate more than the mean, put an `EventClassifier` into
     ``CalibratedClassifierCV(model, cv=RunKFold(5))``.
