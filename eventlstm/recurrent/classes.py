@@ -113,6 +113,14 @@ class ClassWeighing(NamedTuple):
                 "class_weight with loss='cross_entropy' or 'focal', or call fit."
             )
 
+    def leads_back(self, n_classes: int) -> bool:
+        """Return whether there is a way back from what the loss does to probabilities."""
+        try:
+            make_loss(self.loss).restore(np.full((1, n_classes), 1 / n_classes))
+        except ValueError:
+            return False
+        return True
+
     def proba(self, logits: torch.Tensor, factors: np.ndarray) -> np.ndarray:
         """Return probabilities in float64, in float32 the surest rows would all tie at one; freed from the factors."""
         proba = logits.cpu().double().softmax(dim=-1).numpy()

@@ -1,16 +1,17 @@
-"""A network run where nothing is learnt: over windows, piece by piece in threads, and along the lanes of a log."""
+"""A network run where nothing is learnt: over windows or batches, in threads, and along the lanes of a log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from ..training.batches import WindowGather
+from ..training.batches import Batch, WindowGather
 from ..training.devices import autocast
-from ..training.threads import Workers, count_threads
+from ..training.loop import Batches
+from ..training.threads import Workers, count_threads, end_if_stopped
 
 # Windows scored in one call: fastest on a CPU.
 PREDICT_WINDOWS = 256
@@ -39,6 +40,32 @@ def over_windows(
 
     with Workers(count_threads(n_jobs) if device.type == "cpu" else 1) as workers:
         return torch.cat(workers.map(score, torch.arange(gather.n_items).split(PREDICT_WINDOWS)))
+
+
+class Scored(NamedTuple):
+    """What a network says of labelled items, and what they are."""
+
+    logits: torch.Tensor  # (n_items, n_classes) on the cpu
+    target: np.ndarray  # (n_items,) numbers of classes
+    weight: np.ndarray  # (n_items,) in float64
+
+
+def over_batches(module: Any, batches: Batches, *, piece: int, precision: str, n_jobs: int | None) -> Scored:
+    """Return what a network says of batches, which are cut into pieces as in training; an accelerator cuts none."""
+    device = next(module.parameters()).device
+
+    def score(batch: Batch) -> tuple[torch.Tensor, ...]:
+        with torch.inference_mode(), autocast(precision, device):
+            logits, _ = batches.forward(module, batch, None)
+        return logits.flatten(0, -2).cpu(), batch.target.flatten().cpu(), batch.weight.flatten().cpu()
+
+    scored = []
+    with Workers(count_threads(n_jobs) if device.type == "cpu" else 1) as workers:
+        for batch in batches.epoch(None):
+            end_if_stopped()
+            scored += workers.map(score, batch.split(piece) if device.type == "cpu" else [batch])
+    logits, target, weight = (torch.cat(parts) for parts in zip(*scored, strict=True))
+    return Scored(logits, target.numpy(), weight.double().numpy())
 
 
 def over_lanes(module: Any, lanes: torch.Tensor, state: Any, *, precision: str) -> tuple[torch.Tensor, Any]:

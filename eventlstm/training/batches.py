@@ -7,6 +7,7 @@ exist only while they are used.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,6 +192,13 @@ class WindowBatches:
         """Return all that decides what is trained on."""
         data = [*self.gather.contents(), self.target, self.weight, self.lengths]
         return [*data, self.batch_size, self.attention_entropy, self.rare]
+
+
+def reweigh(batches: Any, weight: np.ndarray) -> Any:
+    """Return the same windows or chunks with other weights of windows or rows."""
+    other = copy(batches)
+    other.weight = torch.from_numpy(np.array(weight)).to(batches.weight)  # torch warns on memory that is not writable
+    return other
 
 
 class ChunkBatches:

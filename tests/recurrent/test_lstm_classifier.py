@@ -198,7 +198,8 @@ def test_a_validation_set_is_recorded_and_does_not_end_training_by_itself():
 
 def test_early_stopping_stops_where_the_validation_set_says():
     X, y = toy()
-    model = tiny(max_epochs=100, lr=0.05, early_stopping=True, n_iter_no_change=3).fit(X, y, X_val=X, y_val=1 - y)
+    watch = {"early_stopping": True, "n_iter_no_change": 3, "dropout": 0.0}
+    model = tiny(max_epochs=100, lr=0.05, **watch).fit(X, y, X_val=X, y_val=1 - y)
     valid = [record["valid_loss"] for record in model.history_]
     assert model.n_iter_ == len(valid) == np.argmin(valid) + 1 + 3
     log_loss = -np.log(model.predict_proba(X)[np.arange(len(y)), 1 - y]).mean()
