@@ -1,4 +1,4 @@
-"""From the errors of a model at each row and sensor, ``(..., n_sensors)``, to a score of the row."""
+"""From the errors of a model at each row and sensor, ``(..., n_sensors)``, to what each sensor adds to a score."""
 
 from __future__ import annotations
 

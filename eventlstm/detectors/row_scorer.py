@@ -1,4 +1,4 @@
-"""From a log to the score of each row, ``(n_rows,)``: errors of models in units of quiet ones, summed and smoothed."""
+"""From a log to what each sensor adds to the score of a row, ``(n_rows, n_sensors)``: errors in units of quiet ones."""
 
 from __future__ import annotations
 
