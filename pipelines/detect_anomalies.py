@@ -3,6 +3,7 @@
     python pipelines/detect_anomalies.py
     python pipelines/detect_anomalies.py --protocol asd --data asd.parquet -o servers.md
     python pipelines/detect_anomalies.py --protocol temperature --data machine_temperature.csv
+    python pipelines/detect_anomalies.py --protocol nab --data nab.parquet
 
 Labels only measure. Thresholds come from quiet rows held out from training, the last fifth of those to fit on, or from
 all of those where that makes them higher.
@@ -22,6 +23,11 @@ machine_temperature_system_failure.csv with labels, a table with the columns tim
 window of two days around each failure, which begins a day before its peak: an alarm counts if it begins in the window,
 and its delay counts from the window's start.
 
+**nab** (24 logs of one sensor each from the same benchmark, its folders realKnownCause and realAWSCloudwatch, one of
+them the machine of **temperature**): each log by itself as there. `--data` takes a table (CSV, Parquet) with the
+columns run_id (name of the log), timestamp, value and label, 1 in the windows of labels/combined_windows.json, a tenth
+of a log in all. One log has none: average precision and VUS-PR are means over the others.
+
 Three kinds of tables are printed. *Scores*: average precision and VUS-PR (a tolerance of up to 100 rows, the 250
 thresholds that published values are made with), each the mean over servers (or fleets), mean ± standard deviation over
 seeds; then how far the detector is ahead of each baseline, paired by server, with a 95 % interval from servers drawn
@@ -31,9 +37,10 @@ missed), and the share of quiet time under alarm; in brackets, the same of as ma
 times. Models have a row a seed where seeds differ. *Thresholds*: what came on quiet rows of the scored part, over what
 was asked of the threshold: the median over servers and seeds, quartiles, and how often it was more than twice as much.
 
-`--autoencoder` adds `LSTMAutoencoder`. `--max-false-alarms-per-day` takes one budget or several. `--folds 5` shows the
-detector also with a threshold from all rows to fit on, each scored by a detector fitted to the other folds in time:
-five more fits, for logs whose last quiet rows do not show all that is quiet.
+`--autoencoder` adds `LSTMAutoencoder`. `--smoothing 15` takes one span for all instead of what each learns.
+`--max-false-alarms-per-day` takes one budget or several. `--folds 5` shows the detector also with a threshold from all
+rows to fit on, each scored by a detector fitted to the other folds in time: five more fits, for logs whose last quiet
+rows do not show all that is quiet.
 """
 
 import argparse
@@ -59,10 +66,10 @@ from eventlstm.metrics.intervals import paired_difference
 from eventlstm.thresholds import AutoThreshold
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-FILES = {"asd": "asd.parquet", "temperature": "machine_temperature.csv"}
+FILES = {"asd": "asd.parquet", "temperature": "machine_temperature.csv", "nab": "nab.parquet"}
 OURS, BY_FOLDS = "AnomalyDetector", "AnomalyDetector, threshold by folds"
 BUFFER = 100  # rows, of VUS-PR
-FITTED_SHARE = {"temperature": 0.15, "made": 0.4}
+FITTED_SHARE = {"nab": 0.15, "made": 0.4}
 MADE, N_FLEETS = {"n_machines": 4, "n_days": 12, "failures_per_machine": 3}, 4
 ROW_RATES = 1e-2, 1e-3
 MINUTES = 5  # from row to row of the servers' logs
@@ -96,8 +103,8 @@ def main(arguments=None):
     try:
         # OpenMP's threads wait by spinning, slow beside a busy neighbour.
         with threadpool_limits(1), warnings.catch_warnings():
-            # How often a threshold is a guess is told beneath the alarms.
-            warnings.filterwarnings("ignore", message=".*the threshold is a guess")
+            # How often a threshold is a guess is told beneath the alarms, and in the tables what comes of it.
+            warnings.filterwarnings("ignore", message=".*the threshold is a guess|.*quiet rows are above the threshold")
             text = run(options)
     except (OSError, ValueError, KeyError) as error:
         print(f"detect_anomalies: {error}", file=sys.stderr)
@@ -115,10 +122,17 @@ def read_options(arguments):
     parser.add_argument("--protocol", choices=[*sorted(FILES), "made"], default="made")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--max-false-alarms-per-day", type=float, nargs="+", default=[1.0], metavar="BUDGET")
+    parser.add_argument(
+        "--smoothing", type=read_span, default="auto", metavar="ROWS", help="span of all smoothed scores"
+    )
     parser.add_argument("--autoencoder", action="store_true", help="LSTMAutoencoder among the baselines")
     parser.add_argument("--folds", type=int, help="also take the detector's threshold from so many folds in time")
     parser.add_argument("-o", "--output", type=Path, help="file for the tables")
     return parser.parse_args(arguments)
+
+
+def read_span(text):
+    return text if text == "auto" else float(text)
 
 
 def run(options):
@@ -128,6 +142,8 @@ def run(options):
         models = {OURS: el.AnomalyDetector(random_state=seed)}
         models |= unlabelled_baselines(seed, autoencoder=options.autoencoder)
         for name, model in models.items():
+            if model.smoothing == "auto":
+                model.set_params(smoothing=options.smoothing)
             found.setdefault(name, {})[seed] = [score_part(model, part) for part in parts]
             print(f"measured: {name}, seed {seed}", file=sys.stderr, flush=True)
         if options.folds:
@@ -146,7 +162,9 @@ def score_part(model, part):
     """Fit a model to the quiet rows of a part and score the others."""
     model.fit(part.quiet)
     score = pd.Series(model.anomaly_score(part.X), index=part.X.index)
-    ranking = average_precision_score(part.y, score), vus_pr_score(part.y, score, buffer=BUFFER)
+    ranking = np.nan, np.nan  # of a log without events
+    if part.y.any():
+        ranking = average_precision_score(part.y, score), vus_pr_score(part.y, score, buffer=BUFFER)
     return Scored(score, model.held_out_scores_, model.quiet_scores_, *ranking)
 
 
@@ -169,7 +187,7 @@ def table_of_scores(found):
             continue
         row = {"scores": name}
         for title, measure in (("average precision", "average_precision"), ("VUS-PR", "vus_pr")):
-            own, ours = (by_part(one, measure) for one in (by_seed, found[OURS]))  # (n_seeds, n_parts)
+            own, ours = (by_part(one, measure) for one in (by_seed, found[OURS]))
             of_seeds = own.mean(axis=1)
             row[title] = f"{of_seeds.mean():.3f} ± {of_seeds.std():.3f}"
             row[f"{OURS} ahead by, {title}"] = tell_difference(ours, own) if name != OURS else "–"
@@ -178,7 +196,9 @@ def table_of_scores(found):
 
 
 def by_part(by_seed, measure):
-    return np.array([[getattr(scored, measure) for scored in parts] for parts in by_seed.values()])
+    """Return a measure of the parts with events, (n_seeds, n_parts)."""
+    measured = np.array([[getattr(scored, measure) for scored in parts] for parts in by_seed.values()])
+    return measured[:, np.isfinite(measured[0])]
 
 
 def tell_difference(ours, theirs):
@@ -297,7 +317,7 @@ def read_parts(options):
     path = options.data or DATA / FILES[options.protocol]
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there. Pass --data PATH, or --protocol made, which needs none.")
-    return read_servers(path) if options.protocol == "asd" else read_temperature(path)
+    return {"asd": read_servers, "temperature": read_temperature, "nab": read_nab}[options.protocol](path)
 
 
 def read_made_logs():
@@ -306,13 +326,22 @@ def read_made_logs():
 
 
 def read_temperature(path):
-    """Return the log of the machine; times that occur twice, when clocks were set back, become their mean."""
-    table = read_table(path, ["timestamp", "value", "label"])
+    return [cut_in_rows("machine", read_table(path, ["timestamp", "value", "label"]))]
+
+
+def read_nab(path):
+    """Return a part for each log."""
+    table = read_table(path, ["run_id", "timestamp", "value", "label"])
+    return [cut_in_rows(name, rows) for name, rows in table.groupby("run_id")]
+
+
+def cut_in_rows(name, table):
+    """Return a part that is fitted on the first rows; times that come twice, as clocks were set back, become one."""
     times = pd.to_datetime(table["timestamp"]).rename("time")
     log = table[["value", "label"]].astype(float).groupby(times).mean()
     y = (log["label"] > 0).astype(int)
-    first = round(FITTED_SHARE["temperature"] * len(log))
-    return [Part("machine", log[["value"]].iloc[:first], log[["value"]].iloc[first:], y.iloc[first:])]
+    first = round(FITTED_SHARE["nab"] * len(log))
+    return Part(name, log[["value"]].iloc[:first], log[["value"]].iloc[first:], y.iloc[first:])
 
 
 def cut_in_time(name, X, y, share):

@@ -165,6 +165,7 @@ def agree_anomaly_detector(model: Any) -> Agreement:
         yield relative.view == "relative" and not relative.categorical, "channels of another view"
         yield reads(relative, n_sensors) and is_ready(relative), "channels of other sensors"
     yield from agree_quiet_models(model, n_channels_of(relative, n_sensors))
+    yield hasattr(model, "smoothing_") or model.smoothing != "auto", "no span to smooth over"
     scores_rows = model.scorer_ is None
     yield len(model.quiet_parts_) == (1 if scores_rows else n_sensors), "parts of other sensors"
     if not scores_rows:

@@ -26,6 +26,7 @@ from .agreement import (
 from .checks import (
     FLOATS,
     INTEGERS,
+    LONGEST,
     NUMBERS,
     SMALLEST,
     anything,
@@ -111,6 +112,7 @@ FITTED: dict[str, Fitted] = {
             "cold_": array(FLOATS, None, None, low=1),
             "has_elapsed_": flag,
             "run_scales_": mapping(text, several(real(SMALLEST), "n_features_in_")),
+            "smoothing_": real(1, LONGEST),
         },
         agree_anomaly_detector,
     ),

@@ -94,7 +94,7 @@ LIMITS: dict[str, Check] = {
     "quantiles": either(several(real(0, 1), kind=LISTS), array("f", None, low=0, high=1)),
     "robust": flag,
     "sampler": optional(lambda value, owner: hasattr(value, "fit_resample")),
-    "smoothing": optional(real(1, LONGEST)),  # none in the rules for alarms
+    "smoothing": optional(either(one_of("auto"), real(1, LONGEST))),  # none in the rules for alarms
     "spans": several(whole(1), kind=LISTS),
     "steps": named_estimators("passthrough", None),
     "view": one_of("level", "relative"),

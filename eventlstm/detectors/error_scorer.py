@@ -1,12 +1,10 @@
-"""From the errors of a model at each row and sensor, ``(..., n_sensors)``, to a score of the row."""
+"""From the errors of a model at each row and sensor, ``(..., n_sensors)``, to what each sensor adds to a score."""
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
 import numpy as np
-from scipy.signal import lfilter
 from sklearn.base import BaseEstimator
 from sklearn.covariance import LedoitWolf
 
@@ -116,40 +114,3 @@ class ErrorScorer(BaseEstimator):
             )
         precision: np.ndarray = LedoitWolf(assume_centered=True).fit(scaled).precision_
         return precision
-
-
-def smooth(values: np.ndarray, span: float, before: np.ndarray, average: str = "exponential") -> np.ndarray:
-    """Return a causal mean of the rows of a stretch.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_columns)
-        Rows of one stretch.
-    span : float
-        Span in rows, rounded up for a window; 1 changes nothing.
-    before : ndarray of shape (n_columns,)
-        The mean before the first row.
-    average : {"exponential", "window"}, default="exponential"
-        Whether rows count less the longer they are past, or the last `span` alike and no others.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_columns)
-        The mean at each row.
-    """
-    if span <= 1:
-        return values
-    if average == "window":
-        return window_mean(values, math.ceil(span), before)
-    alpha = 2.0 / (span + 1.0)
-    mean: np.ndarray = lfilter([alpha], [1.0, alpha - 1.0], values, axis=0, zi=(1.0 - alpha) * before[None])[0]
-    return mean
-
-
-def window_mean(values: np.ndarray, n_rows: int, before: np.ndarray) -> np.ndarray:
-    """Return the mean of the last `n_rows` rows; rows before the first are as `before`."""
-    padded = np.concatenate([np.repeat(before[None], n_rows - 1, axis=0), values])
-    total = np.zeros_like(values)
-    for age in range(n_rows):  # a running sum would carry the rounding of a burst on
-        total += padded[age : age + len(values)]
-    return total / n_rows

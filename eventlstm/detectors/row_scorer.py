@@ -1,4 +1,4 @@
-"""From a log to the score of each row, ``(n_rows,)``: errors of models in units of quiet ones, summed and smoothed."""
+"""From a log to what each sensor adds to the score of a row, ``(n_rows, n_sensors)``: errors in units of quiet ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..logs.rows import Rows
-from .error_scorer import ErrorScorer, smooth
+from .error_scorer import ErrorScorer
 from .quiet_rows import change_rows
 from .row_models import RowModels
 from .run_scales import scale_runs
@@ -20,8 +20,6 @@ class RowScorer(NamedTuple):
     scorer: ErrorScorer | None  # None where the models give scores of their own
     cold: np.ndarray | None  # (n_first, n_sensors) how many times larger errors are on the first rows of a stretch
     run_scales: dict[str, list[float]]  # (n_sensors,) by run, how many times larger errors are on it
-    smoothing: float
-    average: str
     n_jobs: int | None
 
     def parts(self, log: Rows, names: list[str]) -> np.ndarray:
@@ -40,18 +38,6 @@ class RowScorer(NamedTuple):
         young = step < len(self.cold)
         errors[young] /= self.cold[step[young]]
         return self.scorer.parts(errors)
-
-    def score(self, parts: np.ndarray, starts: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """Return the score of each row, (n_rows,); `before` is what each sensor adds on quiet rows, (n_sensors,)."""
-        return self.smooth(parts.sum(axis=1, keepdims=True), starts, before.sum(keepdims=True))[:, 0]
-
-    def smooth(self, parts: np.ndarray, starts: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """Smooth each stretch by itself; before it, nothing is known but what quiet rows are like, `before`."""
-        if self.smoothing <= 1:
-            return parts
-        return np.concatenate(
-            [smooth(part, self.smoothing, before, self.average) for part in np.split(parts, starts[1:])]
-        )
 
 
 def learn_cold_starts(

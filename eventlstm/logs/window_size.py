@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from scipy import fft
 from scipy.signal import find_peaks
 
+from .autocorrelation import autocorrelation, falling
 from .index import read_index
 from .sensor_values import refuse_no_sensors
 from .shared import FloatArray, IntArray
@@ -159,7 +159,7 @@ def suggest_window_size(
     if method not in METHODS:
         raise ValueError(f"method={method!r} is unknown. Choose one of {list(METHODS)}.")
     series = _read_series(X, max_gap)
-    acf = _autocorrelation(series, _longest_lag(series, max_window))
+    acf = autocorrelation(series.values, series.starts, _longest_lag(series, max_window))
     effective = _effective_rows(acf, series)
     linear = _Curve(acf, CLEAR / np.sqrt(_count_rows(series)))
     curves = {} if method == "mutual_information" else {"acf": linear}
@@ -235,36 +235,12 @@ def _paired(lengths: IntArray, lags: IntArray) -> IntArray:
     return total[longer] - lags * (len(lengths) - longer)
 
 
-def _autocorrelation(series: _Series, n_lags: int) -> FloatArray:
-    """Return the autocorrelation at lags 0 to `n_lags`, over the pairs of rows within a stretch."""
-    products = np.zeros((n_lags + 1, series.values.shape[1]))
-    pairs = np.zeros_like(products)
-    for part in np.split(series.values, series.starts[1:]):
-        size = fft.next_fast_len(len(part) + n_lags, real=True)
-        known = np.isfinite(part)
-        products += _correlate(np.where(known, part, 0.0), size)[: n_lags + 1]
-        pairs += np.rint(_correlate(known.astype(np.float64), size))[: n_lags + 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        covariance = np.where(pairs > 0, products / pairs, 0.0)  # a lag without pairs tells nothing
-    return np.clip(covariance / covariance[0], -1.0, 1.0)
-
-
-def _correlate(part: FloatArray, size: int) -> FloatArray:
-    """Return the sums of products of a series with itself some rows later, one for each lag below `size`."""
-    return fft.irfft(np.abs(fft.rfft(part, size, axis=0)) ** 2, size, axis=0)
-
-
 def _effective_rows(acf: FloatArray, series: _Series) -> FloatArray:
     """Return how many independent rows would give correlations as exact as those of these rows.
 
     Bartlett's sum is taken over the first fall of the curve to zero: what repeats would add to it for ever.
     """
-    return np.maximum(_count_rows(series) / (1.0 + 2.0 * (_falling(acf[1:]) ** 2).sum(axis=0)), 1.0)
-
-
-def _falling(acf: FloatArray) -> FloatArray:
-    """Return correlations from lag one on, with zero from where they first fall to it."""
-    return acf * (np.cumsum(acf <= 0, axis=0) == 0)
+    return np.maximum(_count_rows(series) / (1.0 + 2.0 * (falling(acf[1:]) ** 2).sum(axis=0)), 1.0)
 
 
 def _count_rows(series: _Series) -> IntArray:
@@ -279,7 +255,7 @@ def _informational_correlation(series: _Series, acf: FloatArray, effective: Floa
     rows = np.arange(0, len(left), every)
     pairs = [(first := rows[left[rows] >= lag], first + lag) for lag in range(1, len(acf))]
     columns = [
-        _inform(values, pairs, _falling(own[every::every]), known)
+        _inform(values, pairs, falling(own[every::every]), known)
         for values, own, known in zip(series.values.T, acf.T, effective, strict=True)
     ]
     curve, least = (np.stack(column, axis=-1) for column in zip(*columns, strict=True))

@@ -276,6 +276,7 @@ EDITS = {
     # and parameters that would cost without end, or that nothing can be done with
     "a window without end": ("EventClassifier_stateful", parameter("window_size", 10**9)),
     "a mean without end": ("AnomalyDetector", parameter("smoothing", 1e12)),
+    "a mean of no span": ("AnomalyDetector", parameter("smoothing", "auto")),
     "threads without end": ("BalancedBaggingLSTMClassifier", parameter("n_jobs", 10**9)),
     "no device": ("LSTMClassifier", parameter("device", "abacus")),
     "true as a number of rows": ("StreamingTailThreshold", parameter("depth", True)),

@@ -557,7 +557,7 @@ def skewed_noise(n_rows, seed):
     return lfilter([1.0], [1.0, -0.9], shocks, axis=0)
 
 
-@pytest.mark.parametrize(("rate", "n_rows"), [(1e-2, 20_000), (1e-3, 60_000)])
+@pytest.mark.parametrize(("rate", "n_rows"), [(1e-2, 20_000), (1e-3, 100_000)])
 def test_fresh_quiet_rows_are_flagged_as_often_as_was_asked(rate, n_rows):
     realised = []
     for seed in range(12):

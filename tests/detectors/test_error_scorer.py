@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from eventlstm.detectors.attribution import share_of_events, share_out
-from eventlstm.detectors.error_scorer import ROWS_A_SENSOR, ErrorScorer, smooth
+from eventlstm.detectors.error_scorer import ROWS_A_SENSOR, ErrorScorer
 
 UNITS = np.array([1.0, 10.0, 0.1])
 QUIET = np.random.default_rng(0).normal(size=(2000, 3)) * UNITS
@@ -75,25 +75,6 @@ def test_mahalanobis_is_warned_of_where_rows_are_too_few():
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    values=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40),
-    span=st.floats(1, 50),
-    cut=st.integers(0, 40),
-    before=st.floats(-10, 10),
-)
-def test_smoothing_is_pandas_mean_and_may_be_cut_anywhere(values, span, cut, before):
-    rows, start = np.array(values)[:, None], np.array([before])
-    whole = smooth(rows, span, start)
-    if span > 1:
-        expected = pd.Series([before, *values]).ewm(span=span, adjust=False).mean().to_numpy()[1:]
-        np.testing.assert_allclose(whole[:, 0], expected, rtol=1e-9, atol=1e-9)
-    head, tail = rows[:cut], rows[cut:]
-    first = smooth(head, span, start)
-    then = smooth(tail, span, first[-1] if len(first) else start)
-    np.testing.assert_allclose(np.concatenate([first, then]), whole, rtol=1e-9, atol=1e-9)
-
-
-@settings(deadline=None, max_examples=40)
 @given(parts=st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 3), min_size=1, max_size=20))
 def test_shares_sum_to_one_and_keep_the_order_of_the_parts(parts):
     parts = np.array(parts)
@@ -116,12 +97,3 @@ def test_shares_of_events_are_those_of_their_own_run_and_first_third():
     found = share_of_events(shares, events)
     assert found.index.tolist() == [7, 8, 9]
     np.testing.assert_array_equal(found["x"], [12.5, 0.0, np.nan])
-
-
-def test_the_window_average_is_the_mean_of_the_last_rows():
-    values = np.random.default_rng(0).normal(size=(40, 2))
-    before = np.array([1.0, -1.0])
-    padded = pd.DataFrame(np.concatenate([np.tile(before, (6, 1)), values]))
-    expected = padded.rolling(7).mean().iloc[6:].to_numpy()
-    np.testing.assert_allclose(smooth(values, 7, before, "window"), expected, rtol=1e-9)
-    assert np.array_equal(smooth(values, 1, before, "window"), values)

@@ -1,0 +1,97 @@
+"""Causal means of the scores of rows, each stretch by itself, and over how many rows to take them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.signal import lfilter
+
+from ..logs.autocorrelation import autocorrelation, falling
+
+# Spans in rows to choose from: what ASD does best with, and four times as much.
+SPANS = (15, 18, 21, 25, 30, 36, 42, 50, 60)
+# What comes on one quiet row of a thousand: about what a threshold has to be above.
+HIGH = 0.999
+# Independent rows of span that cost as much as a threshold higher by a factor of e.
+ROWS_OF_SPAN = 150.0
+LEAST_PAIRED = 0.75  # of the rows, that the longest lag leaves a partner
+
+
+def learn_span(score: np.ndarray, starts: np.ndarray, average: str = "exponential") -> float:
+    """Return over how many rows to smooth: as many as lower the highest scores of quiet rows enough.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n_rows, 1)
+        Scores of quiet rows that are not smoothed, none below zero.
+    starts : ndarray of shape (n_stretches,)
+        The first row of each stretch.
+    average : {"exponential", "window"}, default="exponential"
+        The kind of mean.
+
+    Returns
+    -------
+    float
+        One of `SPANS`, of which it makes ``log(high) + rows_together(score) * span / 150`` least, where ``high`` is
+        exceeded on one row of a thousand. A longer span is worth its delays and echoes only by what it takes off a
+        threshold. Where quiet rows hang together, what it averages away are bursts as long as the events to be found.
+    """
+    smoothed = [smooth_stretches(score, starts, span, score.mean(axis=0), average) for span in SPANS]
+    high = np.maximum([np.quantile(one, HIGH) for one in smoothed], np.finfo(float).tiny)
+    return float(SPANS[np.argmin(np.log(high) + rows_together(score, starts) * np.array(SPANS) / ROWS_OF_SPAN)])
+
+
+def rows_together(score: np.ndarray, starts: np.ndarray) -> float:
+    """Return how many rows make one that is independent of the others, by the root of the score.
+
+    It is the integrated autocorrelation time, 1 for independent rows, summed until the autocorrelation falls to zero.
+    """
+    size = np.sqrt(np.maximum(score, 0.0))
+    n_lags = min(SPANS[-1], int((1 - LEAST_PAIRED) * len(size)))
+    together = 1.0 + 2.0 * falling(autocorrelation(size - size.mean(axis=0), starts, n_lags)[1:]).sum()
+    return float(together) if np.isfinite(together) else 1.0  # scores that do not vary
+
+
+def smooth_stretches(
+    values: np.ndarray, starts: np.ndarray, span: float, before: np.ndarray, average: str = "exponential"
+) -> np.ndarray:
+    """Return `smooth` of each stretch by itself; `starts` are their first rows."""
+    return np.concatenate([smooth(part, span, before, average) for part in np.split(values, starts[1:])])
+
+
+def smooth(values: np.ndarray, span: float, before: np.ndarray, average: str = "exponential") -> np.ndarray:
+    """Return a causal mean of the rows of a stretch.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+        Rows of one stretch.
+    span : float
+        Span in rows, rounded up for a window; 1 changes nothing.
+    before : ndarray of shape (n_columns,)
+        The mean before the first row.
+    average : {"exponential", "window"}, default="exponential"
+        Whether rows count less the longer they are past, or the last `span` alike and no others.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns)
+        The mean at each row.
+    """
+    if span <= 1:
+        return values
+    if average == "window":
+        return window_mean(values, math.ceil(span), before)
+    alpha = 2.0 / (span + 1.0)
+    mean: np.ndarray = lfilter([alpha], [1.0, alpha - 1.0], values, axis=0, zi=(1.0 - alpha) * before[None])[0]
+    return mean
+
+
+def window_mean(values: np.ndarray, n_rows: int, before: np.ndarray) -> np.ndarray:
+    """Return the mean of the last `n_rows` rows; rows before the first are as `before`."""
+    padded = np.concatenate([np.repeat(before[None], n_rows - 1, axis=0), values])
+    total = np.zeros_like(values)
+    for age in range(n_rows):  # a running sum would carry the rounding of a burst on
+        total += padded[age : age + len(values)]
+    return total / n_rows
