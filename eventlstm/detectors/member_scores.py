@@ -5,8 +5,8 @@ Probabilities are ``(n_rows, n_classes)``, a column for each class of the ensemb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import cycle, repeat
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +18,9 @@ from ..logs.rows import Rows
 from ..recurrent.members import by_block, mean_log_odds, of_all_classes, takes_3d
 from ..training.crew import crew, side_by_side
 
-# Windows of each member that are asked with a sensor hidden at a time.
-HIDDEN_WINDOWS = 1024
+# Windows of each member that are asked with a sensor hidden at a time, and rows of all lanes where several sensors are
+# hidden side by side: a network takes 9 lanes of 64 rows in little more time than one.
+HIDDEN_WINDOWS, HIDDEN_ROWS = 1024, 4096
 # For each scaler, which channels are of a sensor, and what they are at its usual value.
 Hidden = list[tuple[list[int], np.ndarray]]
 
@@ -72,32 +73,54 @@ class Ensemble(NamedTuple):
         hidden, is_asked = self._hidden_channels(usual), np.zeros(len(log.values), dtype=bool)
         is_asked[asked] = True
         with crew(self.n_jobs, len(self.members)) as call:
-            for rows, own, seen, states in self._pairs_of_blocks(log, window_size, call):
-                wanted = own & is_asked[rows]
-                places = np.searchsorted(asked, rows[wanted])
-                for k, shown in enumerate(_hide_in_turn(seen, hidden) if len(places) else ()):
-                    out[places, k] = self._ask(shown, states, call)[0][:, -rows.shape[1] :][wanted]
+            for rows, wanted, seen, states in self._blocks_asked(log, window_size, is_asked, call):
+                places, k = np.searchsorted(asked, rows[wanted]), 0
+                for some in self._group(_hide_in_turn(seen, hidden), seen[0].shape[0] * seen[0].shape[1]):
+                    proba = self._ask_group(some, states, call)[:, :, -rows.shape[1] :]
+                    out[places, k : k + len(some)] = proba[:, wanted].swapaxes(0, 1)
+                    k += len(some)
         return out
 
-    def _pairs_of_blocks(self, log: Rows, size: int, call: Callable[..., list[Any]]) -> Iterator[Any]:
-        """Yield the rows of each block of lanes, and which are a lane's own; what is seen of it and of the one before.
+    def _blocks_asked(self, log: Rows, size: int, is_asked: np.ndarray, call: Callable[..., Any]) -> Iterator[Any]:
+        """Yield the rows of each block of lanes with a row that is asked, and which are; what is seen until then.
 
-        The latter are channels by scaler (n_lanes, 2 * size, n_channels), and come with the states before them. Blocks
-        of `size` rows are counted from the start of a stretch; before the first are as many copies of its first row.
+        The latter are channels by scaler (n_lanes, 2 * size, n_channels) of the block before and of this one, and come
+        with the states before both. Blocks of `size` rows are counted from the start of a stretch; before the first are
+        as many copies of its first row.
         """
-        no_states: Iterable[Any] = repeat(None)
-        pasts, older, states = no_states, no_states, no_states
-        before: Iterable[np.ndarray] = ()
-        n_lanes = min(LANES, 1 + BLOCK_ROWS // size)
+        waiting: list[np.ndarray] = []
+        state, n_lanes = None, min(LANES, 1 + BLOCK_ROWS // size)
         for rows, own, begins in lane_blocks(log.starts, len(log.values), warm_up=size, n_steps=size, n_lanes=n_lanes):
-            pasts, states = (no_states, no_states) if begins else (pasts, states)
-            lanes = log.values[rows]
-            views = [self._view(scaler, lanes, past) for scaler, past in zip(self.scalers, pasts, strict=False)]
-            channels, pasts = zip(*views, strict=True)
-            if not begins:
-                yield rows, own, [np.concatenate(pair, axis=1) for pair in zip(before, channels, strict=True)], older
-            before, older = channels, states
-            states = self._ask(channels, states, call)[1]
+            waiting, state = ([], None) if begins else (waiting, state)
+            waiting.append(rows)
+            wanted = own & is_asked[rows]
+            if waiting[:-2] and (wanted.any() or len(waiting) * rows.size > BLOCK_ROWS):
+                state = self.step(log.values[np.concatenate(waiting[:-2], axis=1)], state, call)[1]
+                waiting = waiting[-2:]
+            if wanted.any():  # never in the first block, of copies
+                lanes, (pasts, states) = (
+                    log.values[np.concatenate(waiting, axis=1)],
+                    state or (repeat(None), repeat(None)),
+                )
+                views = [self._view(scaler, lanes, past) for scaler, past in zip(self.scalers, pasts, strict=False)]
+                yield rows, wanted, [channels for channels, _ in views], states
+
+    def _group(self, turns: Iterator[list[np.ndarray]], n_rows: int) -> Iterator[list[list[np.ndarray]]]:
+        """Yield as many at a time of what members are shown in turn, of `n_rows` each, as they take side by side."""
+        can_repeat = all(hasattr(member, "repeat_state") for member in self.members)
+        size = max(1, HIDDEN_ROWS // n_rows) if can_repeat else 1
+        while some := list(islice(turns, size)):
+            yield some
+
+    def _ask_group(self, turns: list[list[np.ndarray]], states: Any, call: Callable[..., Any]) -> np.ndarray:
+        """Return the probabilities (n_turns, n_lanes, n_rows, n_classes) for what members are shown in turn."""
+        channels = [
+            np.concatenate(same) for same in zip(*turns, strict=True)
+        ]  # (n_turns * n_lanes, n_rows, n_channels)
+        if len(turns) > 1:
+            states = [m.repeat_state(state, len(turns)) for m, state in zip(self.members, states, strict=False)]
+        proba = self._ask(channels, states, call)[0]
+        return proba.reshape(len(turns), -1, *proba.shape[1:])
 
     def hide_in_windows(self, log: Rows, window_size: int, usual: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """Return what `hide_in_stretches` does of members that judge windows, in all of which a sensor is hidden."""

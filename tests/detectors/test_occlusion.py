@@ -179,6 +179,13 @@ def test_the_number_of_lanes_changes_nothing(n_lanes, monkeypatch):
     np.testing.assert_allclose(model.occluded_proba(X_TEST), whole, **ROUNDING)
 
 
+def test_members_that_cannot_repeat_their_state_are_asked_of_one_sensor_after_the_other(monkeypatch):
+    model = fitted("stateful")
+    whole = model.occluded_proba(X_TEST)
+    monkeypatch.delattr(el.LSTMClassifier, "repeat_state")
+    np.testing.assert_allclose(model.occluded_proba(X_TEST), whole, **ROUNDING)
+
+
 def test_threads_change_nothing():
     model = fitted("blend")
     np.testing.assert_array_equal(
