@@ -122,7 +122,10 @@ def agree_event_classifier(model: Any) -> Agreement:
 def agree_usual(model: Any) -> Agreement:
     """Hold what is usual to the class that it is of."""
     both = ("quiet_class_", "usual_")
-    yield len({hasattr(model, name) for name in both}) == 1, "no quiet class, but what is usual for it, or none"
+    yield (
+        len({hasattr(model, name) for name in both}) == 1,
+        "a quiet class without what is usual on its rows, or the other way round",
+    )
     yield getattr(model, "quiet_class_", 0) < len(model.classes_), "a quiet class that it does not know"
 
 

@@ -28,8 +28,7 @@ class OcclusionMixin:
 
         A sensor counts with the fall of the log-odds of the event (of any class but the most frequent) when its recent
         rows are replaced by what is usual for it, see `occluded_proba`; a sensor without which they would be higher
-        counts nothing. It takes about ``2 * n_sensors + 3`` times as long as `predict_proba` of the same rows in mode
-        "stateful", ``n_sensors + 1`` times in mode "windows", and memory for the result alone.
+        counts nothing.
 
         Parameters
         ----------
@@ -49,6 +48,18 @@ class OcclusionMixin:
         ------
         ValueError
             If the model was saved by a version that did not learn what is usual.
+
+        Notes
+        -----
+        A network passes over ``2 * n_sensors + 3`` rows for each that is asked in mode "stateful", over
+        ``n_sensors + 1`` windows in mode "windows". On one core, 1,000 rows of 8 runs took 0.18 s with 8 sensors and
+        0.42 s with 20 (default networks; of one long run 0.6 and 0.8 s), an `EventBlend` 0.4 and 1.0 s, windows 1.5 and
+        4.8 s: 10 to 30 times as long as `predict_proba`, and up to 45 times on one run. Few rows cost little: ten
+        events of ten rows in a run of 10,000 took 0.2 to 0.5 s. Beyond the result, scoring takes more memory.
+
+        An event is judged by all of its rows, in which those with a high score count most. By the first third, which
+        `AnomalyDetector` takes, the planted sensor was the first in 53 to 83 % of the events of made logs, since the
+        score had not risen yet, and by all rows in 93 to 100 %.
 
         References
         ----------
