@@ -98,10 +98,8 @@ class Ensemble(NamedTuple):
                 state = self.step(log.values[np.concatenate(waiting[:-2], axis=1)], state, call)[1]
                 waiting = waiting[-2:]
             if wanted.any():  # never in the first block, of copies
-                lanes, (pasts, states) = (
-                    log.values[np.concatenate(waiting, axis=1)],
-                    state or (repeat(None), repeat(None)),
-                )
+                lanes = log.values[np.concatenate(waiting, axis=1)]
+                pasts, states = state or (repeat(None), repeat(None))
                 views = [self._view(scaler, lanes, past) for scaler, past in zip(self.scalers, pasts, strict=False)]
                 yield rows, wanted, [channels for channels, _ in views], states
 
@@ -114,9 +112,7 @@ class Ensemble(NamedTuple):
 
     def _ask_group(self, turns: list[list[np.ndarray]], states: Any, call: Callable[..., Any]) -> np.ndarray:
         """Return the probabilities (n_turns, n_lanes, n_rows, n_classes) for what members are shown in turn."""
-        channels = [
-            np.concatenate(same) for same in zip(*turns, strict=True)
-        ]  # (n_turns * n_lanes, n_rows, n_channels)
+        channels = [np.concatenate(same) for same in zip(*turns, strict=True)]  # (n_turns * n_lanes, n_rows, ...)
         if len(turns) > 1:
             states = [m.repeat_state(state, len(turns)) for m, state in zip(self.members, states, strict=False)]
         proba = self._ask(channels, states, call)[0]

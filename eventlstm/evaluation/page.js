@@ -183,8 +183,9 @@ function listEvents() {
 // An earlier event that one is like: of this log by its number, found or missed at the threshold; else one learnt from.
 function describeSimilar({event, run, start, distance}) {
   const line = document.createElement("div"), isOwn = event !== null;
-  const state_of = isOwn ? (state.now.foundAt[event] >= 0 ? "found" : "missed") : "learnt";
-  line.textContent = `${isOwn ? `${event + 1}: ` : ""}${run}, ${isOwn ? moment(log.events.first[event]) : start}, ${state_of} (${number(distance)})`;
+  const outcome = isOwn ? (state.now.foundAt[event] >= 0 ? "found" : "missed") : "learnt";
+  const when = isOwn ? moment(log.events.first[event]) : page.has_seconds ? start : start.replace(/(:\d\d):00$/, "$1");
+  line.textContent = `${isOwn ? `${event + 1}: ` : ""}${run}, ${when}, ${outcome} (${number(distance)})`;
   return line;
 }
 
