@@ -107,6 +107,7 @@ def is_ready(model: Any, *methods: str) -> bool:
 def agree_event_classifier(model: Any) -> Agreement:
     """Hold the members to what the scalers hand them, and the scalers to the sensors."""
     yield getattr(model, "window_size_", model.window_size) <= LONGEST, "a window that no run fills"
+    yield from agree_usual(model)
     n_steps = model.window_size if model.mode == "windows" else None
     for scaler in model.scalers_:
         yield reads(scaler, model.n_features_in_), "a scaler of other sensors"
@@ -116,6 +117,16 @@ def agree_event_classifier(model: Any) -> Agreement:
         codes = [] if scaler is None else scaler.code_channels
         own = getattr(member, "categorical_channels", None)
         yield not codes or own is None or list(own) == codes, "a member of other codes"
+
+
+def agree_usual(model: Any) -> Agreement:
+    """Hold what is usual to the class that it is of."""
+    both = ("quiet_class_", "usual_")
+    yield (
+        len({hasattr(model, name) for name in both}) == 1,
+        "a quiet class without what is usual on its rows, or the other way round",
+    )
+    yield getattr(model, "quiet_class_", 0) < len(model.classes_), "a quiet class that it does not know"
 
 
 def reads(scaler: Any, n_sensors: int) -> bool:
@@ -141,6 +152,7 @@ def agree_blend(model: Any) -> Agreement:
     """Hold the parts to the classes and sensors of the blend, and the weights to the parts."""
     listed = [name for name, _ in (default_parts() if model.estimators is None else model.estimators)]
     weights = np.ones(len(listed)) if model.weights is None else np.asarray(model.weights, dtype=float)
+    yield from agree_usual(model)
     yield weights.shape == (len(listed),), "weights of other parts"
     yield len(set(model.names_)) == len(model.names_) and set(model.names_) <= set(listed), "names of other parts"
     yield weights[[listed.index(name) for name in model.names_]].any(), "no part with a weight"

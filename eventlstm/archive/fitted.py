@@ -65,6 +65,8 @@ CLOCK: Checks = {"max_gap_": real(0, infinite=True), "has_dates_": flag, "index_
 # What archives of before do not hold.
 RATES: Checks = {"max_gaps_": several(real(0, infinite=True), least=1), "steps_": several(real(0), 2)}
 OF_LOG: Checks = {**RATES, "fingerprint_": fingerprint, "window_size_": whole(1)}
+# What `attribution` of classifiers needs, and archives of before do not hold.
+USUAL: Checks = {"quiet_class_": whole(), "usual_": array(FLOATS, "n_features_in_")}
 LIST = several(lambda value, owner: hasattr(value, "fit"), least=1)
 
 WINDOWS: Checks = {"n_timesteps_": whole(1), "n_channels_": whole(1), **INPUT}
@@ -149,7 +151,7 @@ FITTED: dict[str, Fitted] = {
             "names_": several(text, "estimators_"),
             "index_names_": index_names,
         },
-        {**NAMES, "fingerprint_": fingerprint, "merge_rows_": whole()},
+        {**NAMES, **USUAL, "fingerprint_": fingerprint, "merge_rows_": whole()},
         agree_blend,
     ),
     "EventClassifier": Fitted(
@@ -160,7 +162,7 @@ FITTED: dict[str, Fitted] = {
             "estimators_": LIST,
             "scalers_": several(optional(lambda value, owner: hasattr(value, "transform_steps")), least=1),
         },
-        {**NAMES, **OF_LOG, "merge_rows_": whole()},
+        {**NAMES, **OF_LOG, **USUAL, "merge_rows_": whole()},
         agree_event_classifier,
     ),
     "FlattenWindows": Fitted({**WINDOWS, "_came_flat": flag}, NAMES, agree_windows),

@@ -12,6 +12,7 @@ from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
@@ -28,6 +29,7 @@ from ..logs.shared import LARGEST_SEED
 from ..recurrent.members import make_members, mean_log_odds
 from ..training.crew import side_by_side
 from .event_classifier import EventClassifier
+from .occlusion import OcclusionMixin, check_rows, learn_usual, refuse_unknown_usual
 
 DROP = "drop"
 # Networks in each of the two default parts: one was as good as two in the mean, and twice as far from seed to seed.
@@ -49,7 +51,7 @@ def default_parts() -> list[tuple[str, Any]]:
     ]
 
 
-class EventBlend(ClassifierMixin, BaseEstimator):
+class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
     """Hear several classifiers of logs as one: the mean of their log-odds at every row.
 
     Where a log is like the one learnt from, the networks are ahead; on machines that differ from it, boosted trees
@@ -93,6 +95,10 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         A sample of hashes of the rows in `fit`, by which `report` knows them again.
     merge_rows_ : int
         For how many rows an alarm is to outlast its last row above, by the length of the events in `fit`.
+    quiet_class_ : int
+        Place in `classes_` of the most frequent class; the others are the event that `attribution` is about.
+    usual_ : ndarray of shape (n_features_in_,)
+        The median of each sensor on rows of that class.
 
     See Also
     --------
@@ -240,6 +246,7 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         self.merge_rows_ = suit_merge_rows(is_event(checked.labels), index)
         self.classes_ = np.unique(checked.labels)
         refuse_one_class(checked.labels, checked.weight)
+        self.quiet_class_, self.usual_ = learn_usual(checked)
         weighted = checked.weight is not None and (checked.weight != 1).any()
         log = map(repeat, (X, y, checked.weight if weighted else None))
         self.estimators_ = side_by_side(self._fit_part, self.n_jobs, parts, names, *log)
@@ -259,13 +266,45 @@ class EventBlend(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_rows, n_classes)
             Probabilities, in the order of `classes_`; never NaN.
         """
+        return self._hear(_score_part, X)
+
+    def occluded_proba(self, X: Any, rows: Any = None) -> np.ndarray:
+        """Return the probability of each class at some rows, were the recent rows of one sensor after the other usual.
+
+        Parts that are an `EventClassifier` hide a sensor in what they look at, each by itself. Other parts, pipelines
+        among them, are asked of the whole log with the sensor at `usual_` in all rows, as they offer no more than
+        `predict_proba`.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_rows, n_sensors)
+            A log of the sensors in `fit`.
+        rows : array-like of int of shape (n_asked,), default=None
+            Numbers of the rows that are asked, rising; None is all.
+
+        Returns
+        -------
+        ndarray of shape (n_asked, 1 + n_sensors, n_classes)
+            Probabilities with all sensors, then with each in turn at its usual value.
+
+        Raises
+        ------
+        ValueError
+            If `rows` are not of the log, or the model was saved by a version that did not learn what is usual.
+        """
+        check_is_fitted(self)
+        refuse_unknown_usual(self)
+        return self._hear(_hide_in_part, X, repeat(self.usual_), repeat(check_rows(rows, len(X))))
+
+    def _hear(self, ask: Any, X: Any, *more: Any) -> np.ndarray:
+        """Return the mean opinion of the parts with a weight, each asked by `ask` of a log and what comes with it."""
         check_is_fitted(self)
         refuse_lost_index(X, self.index_names_)
         check_log_values(self, X, reset=False)
         weights = self._weigh(self.names_)
         asked = np.flatnonzero(weights)
         parts, names = ([members[k] for k in asked] for members in (self.estimators_, self.names_))
-        return mean_log_odds(np.stack(side_by_side(_score_part, self.n_jobs, parts, names, repeat(X))), weights[asked])
+        return mean_log_odds(np.stack(side_by_side(ask, self.n_jobs, parts, names, repeat(X), *more)), weights[asked])
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class at every row.
@@ -362,6 +401,28 @@ def _score_part(part: Any, name: str, X: Any) -> np.ndarray:
     with _naming(name):
         proba: np.ndarray = part.predict_proba(X)
     return proba
+
+
+def _hide_in_part(part: Any, name: str, X: Any, usual: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    with _naming(name):
+        if hasattr(part, "occluded_proba"):
+            proba: np.ndarray = part.occluded_proba(X, rows)
+            return proba
+        return np.stack([part.predict_proba(shown)[rows] for shown in _hide_in_turn(X, usual)], axis=1)
+
+
+def _hide_in_turn(X: Any, usual: np.ndarray) -> Iterator[Any]:
+    """Yield a log as it is, then with each sensor in turn at its usual value in all rows."""
+    yield X
+    for sensor, value in enumerate(usual):
+        if isinstance(X, pd.DataFrame):
+            frame = X.copy()
+            frame.isetitem(sensor, value)
+            yield frame
+        else:
+            values = np.array(X, dtype=np.float64)
+            values[:, sensor] = value
+            yield values
 
 
 def _weight_arguments(part: Any, sample_weight: Any) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from ..recurrent.members import (
 )
 from ..training.crew import side_by_side
 from .member_scores import Ensemble
+from .occlusion import OcclusionMixin, check_rows, learn_usual, refuse_unknown_usual
 from .outlier_classifier import OutlierClassifier
 
 # The views that the members of an ensemble take in turn.
@@ -49,7 +50,7 @@ VIEWS: dict[str | None, tuple[str | None, ...]] = {
 CHUNK_RATIO = 2
 
 
-class EventClassifier(ClassifierMixin, BaseEstimator):
+class EventClassifier(OcclusionMixin, ClassifierMixin, BaseEstimator):
     """Find rare events in the log of one or several machines: a probability at every row.
 
     Parameters
@@ -131,6 +132,10 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         A sample of hashes of the rows in `fit`, by which `report` knows them again.
     merge_rows_ : int
         For how many rows an alarm is to outlast its last row above, by the length of the events in `fit`.
+    quiet_class_ : int
+        Place in `classes_` of the most frequent class; the others are the event that `attribution` is about.
+    usual_ : ndarray of shape (n_features_in_,)
+        What is usual for each sensor: its median on rows of that class, or the commonest of its codes there.
 
     Warns
     -----
@@ -262,6 +267,7 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         log = self._label(X, log)
         self.classes_ = np.unique(log.labels)
         refuse_one_class(log.labels, log.weight)
+        self.quiet_class_, self.usual_ = learn_usual(log, codes)
         warn_if_torn(index, log.starts, self.window_size)
         self.window_size_ = self._fit_window(log)
         members = self._make_members()
@@ -288,10 +294,41 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
             Probabilities, in the order of `classes_`; never NaN.
         """
         check_is_fitted(self)
-        log = check_scoring(self, X)
-        ensemble = Ensemble(self.estimators_, self.scalers_, self.classes_, self._dtype(), self.n_jobs)
+        log, ensemble = check_scoring(self, X), self._ensemble()
         score = ensemble.score_stretches if self.mode == "stateful" else ensemble.score_windows
         return score(log, getattr(self, "window_size_", self.window_size))  # archives of before know none
+
+    def occluded_proba(self, X: Any, rows: Any = None) -> np.ndarray:
+        """Return the probability of each class at some rows, were the recent rows of one sensor after the other usual.
+
+        In mode "windows" the window that ends at a row shows the sensor at `usual_` throughout. In mode "stateful" it
+        stands there in the block of `window_size_` rows that the row lies in, up to it, and in the block before; the
+        state of the networks before these is that of the log as it is. Blocks are counted from the start of a stretch.
+        Networks see it at its usual level and without movement. Rows after it never count.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_rows, n_sensors)
+            A log of the sensors in `fit`.
+        rows : array-like of int of shape (n_asked,), default=None
+            Numbers of the rows that are asked, rising; None is all. Blocks that hold none of them cost no more than
+            in `predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_asked, 1 + n_sensors, n_classes)
+            Probabilities with all sensors, then with each in turn at its usual value.
+
+        Raises
+        ------
+        ValueError
+            If `rows` are not of the log, or the model was saved by a version that did not learn what is usual.
+        """
+        check_is_fitted(self)
+        refuse_unknown_usual(self)
+        log, ensemble = check_scoring(self, X), self._ensemble()
+        hide = ensemble.hide_in_stretches if self.mode == "stateful" else ensemble.hide_in_windows
+        return hide(log, self.window_size_, self.usual_, check_rows(rows, len(log.values)))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class at every row.
@@ -394,6 +431,9 @@ class EventClassifier(ClassifierMixin, BaseEstimator):
         ):
             return log, None  # scikit-learn's trees take "auto", and a number of rows, which are not for whole runs
         return log.hold_out(float(share), is_event(log.labels), check_random_state(self.random_state))
+
+    def _ensemble(self) -> Ensemble:
+        return Ensemble(self.estimators_, self.scalers_, self.classes_, self._dtype(), self.n_jobs)
 
     def _dtype(self) -> type[np.floating]:
         """Return the type of the channels: float32 unless the estimator computes in float64 or sees raw values.

@@ -22,10 +22,12 @@ from .baselines import score_baselines
 from .card import describe_log, warn_of_events_under_alarm
 from .learnt import tell_learnt
 from .measures import measure_models
+from .openings import find_openings
 from .page import make_page
 from .page_data import make_data
 from .scored_log import ScoredLog
 from .sensors import describe_events
+from .similar_events import find_similar
 from .text import make_texts, verdict_sentence
 
 DAILY_BUDGET, STEP_BUDGET = 1.0, 1e-3  # false alarms a day, or a step: one in a thousand
@@ -111,7 +113,8 @@ def report(
     -------
     dict
         The numbers of the page: "measures" (each [estimate, low, high], at the threshold), "models" (a dict a model),
-        "events" (a dict an event), "card", "warnings", "threshold" and "verdict", among others. Where rows were learnt
+        "events" (a dict an event, with the "sensors" that raised the score and the earlier events "similar" to it),
+        "card", "warnings", "threshold" and "verdict", among others. Where rows were learnt
         from, the verdict opens with their share, and with what `eventlstm fit` measured on rows held out, "held_out".
 
     Raises
@@ -166,6 +169,7 @@ def report(
     card, told = describe_log(log, is_labelled, None if learnt else trained, window_size)
     others, notes = score_baselines(log.X, baselines, trained, window_size, random_state)
     units = Units.of(log.observed_time, len(log.y), is_datetime=log.rows.is_datetime)
+    openings = find_openings(log, threshold)
     numbers = {
         **measure_models(log, threshold, {OWN: log.scores, **others}, budget, n_resamples, random_state),
         "per": units.per,
@@ -184,8 +188,10 @@ def report(
             *warned,
         ],
         "notes": notes,
-        **describe_events(model, log),
+        **describe_events(model, log, *openings),
     }
+    for event, similar in zip(numbers["events"], find_similar(log, *openings, trained), strict=True):
+        event["similar"] = similar
     numbers["verdict"] = " ".join([*learnt, verdict_sentence(numbers)])
     page = make_page(make_texts(numbers, log, title), *make_data(numbers, log)).encode()
     with open_whole(path) as file:

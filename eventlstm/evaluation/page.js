@@ -164,6 +164,8 @@ function jumpButton(row, text, jump) {
 
 function listEvents() {
   const body = $("events").tBodies[0], {first, last} = log.events;
+  const hasSimilar = page.events.some((event) => event.similar.length);
+  $("similar").hidden = !hasSimilar;
   page.events.forEach((event, k) => {
     const row = body.insertRow();
     jumpButton(row, `${k + 1}`, () => goTo(k));
@@ -173,8 +175,18 @@ function listEvents() {
     cell(row, "");
     cell(row, "");
     cell(row, number(event.peak_score));
-    cell(row, event.sensors.join(", "));
+    cell(row, event.sensors.join(", ") || "–");
+    if (hasSimilar) cell(row, "");
   });
+}
+
+// An earlier event that one is like: of this log by its number, found or missed at the threshold; else one learnt from.
+function describeSimilar({event, run, start, distance}) {
+  const line = document.createElement("div"), isOwn = event !== null;
+  const outcome = isOwn ? (state.now.foundAt[event] >= 0 ? "found" : "missed") : "learnt";
+  const when = isOwn ? moment(log.events.first[event]) : page.has_seconds ? start : start.replace(/(:\d\d):00$/, "$1");
+  line.textContent = `${isOwn ? `${event + 1}: ` : ""}${run}, ${when}, ${outcome} (${number(distance)})`;
+  return line;
 }
 
 function fillEvents() {
@@ -184,6 +196,7 @@ function fillEvents() {
     row.cells[4].textContent = at >= 0 ? `yes, ${moment(at)}` : covered ? "no: an alarm was on already" : "no";
     row.cells[4].className = at >= 0 ? "yes" : "no";
     row.cells[5].textContent = duration(now.delays[k] * log.delayUnit);
+    row.cells[8]?.replaceChildren(...page.events[k].similar.map(describeSimilar));
   });
   const n = first.length;
   $("events-note").textContent = n ? `${now.n_found} of ${n} found at the threshold ${number(state.cuts[state.cut], 4)}. The number jumps to the place.` : "The labels mark none.";

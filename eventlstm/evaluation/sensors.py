@@ -11,34 +11,50 @@ import pandas as pd
 from ..alarms.alarm_policy import N_NAMED_SENSORS
 from ..alarms.model_scores import before_last, last_step
 from ..logs.events import list_events
-from ..logs.shared import FloatArray
+from ..logs.shared import FloatArray, IntArray
 from ..metrics.matching import Events
 from .scored_log import ScoredLog
 
 # A deviation is told in quarters of the spread of quiet rows, so that it is one standard deviation of normal values.
 QUARTILES, OF_NORMAL = (25, 75), 1.349
+DUE = "Sensors the score is due to"
+RAISED = "Sensors that raised the score"
+FARTHEST = "Sensors farthest from their usual values"
 
 
-def describe_events(model: Any, log: ScoredLog) -> dict[str, Any]:
-    """Return the events with the sensors that stand out in each, and where these names come from."""
+def describe_events(model: Any, log: ScoredLog, begin: IntArray, end: IntArray) -> dict[str, Any]:
+    """Return the events with the sensors that stand out in each, and where these names come from.
+
+    A classifier is asked of the rows `begin` to `end` of each, (n_events,), alone: what raised their score.
+    """
     first, last = log.events.measured.true_events
     table = list_events(log.y.index, first, last, log.scores)
-    shares, source = attribute(model, log.X, table), "Sensors the score is due to"
+    shares, source = attribute(model, log.X, table, list_events(log.y.index, begin, end))
     if shares is None:
         shares = pd.DataFrame(deviations(log.X, log.events), columns=log.X.columns)
-        source = "Sensors farthest from their usual values"
-    order = np.argsort(-shares.to_numpy(), axis=1)[:, :N_NAMED_SENSORS]
     events = [
         {
             "run": run_label(log.y.index, first[k]),
             "start": str(table["start"][k]),
             "end": str(table["end"][k]),
             "peak_score": float(table["peak_score"][k]),
-            "sensors": [str(shares.columns[sensor]) for sensor in order[k]],
+            "sensors": name_highest(shares.iloc[k], source),
         }
         for k in range(len(table))
     ]
     return {"events": events, "sensors_from": source}
+
+
+def name_highest(shares: pd.Series, source: str) -> list[str]:
+    """Return the names of the sensors that stand out, the highest share first; none where several are alike.
+
+    Of those that raised a score, only such as did so by more than an equal share: most do by next to nothing.
+    """
+    if len(shares) > 1 and not shares.max() > shares.min():
+        return []
+    least = 1 / len(shares) if source == RAISED and len(shares) > 1 else 0.0
+    highest = shares.sort_values(ascending=False, kind="stable")[:N_NAMED_SENSORS]
+    return [str(name) for name, share in highest.items() if share > least]
 
 
 def run_label(index: pd.Index, row: int | np.integer[Any]) -> str:
@@ -48,15 +64,20 @@ def run_label(index: pd.Index, row: int | np.integer[Any]) -> str:
     return " / ".join(str(part) for part in index[row][:-1])
 
 
-def attribute(model: Any, X: Any, events: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the share of each sensor in each event, None where the model does not offer it."""
-    if not len(events) or not hasattr(last_step(model), "attribution"):
-        return None
+def attribute(
+    model: Any, X: pd.DataFrame, events: pd.DataFrame, openings: pd.DataFrame
+) -> tuple[pd.DataFrame | None, str]:
+    """Return the share of each sensor in each event, None where the model does not offer it, and what shares are of."""
+    inner = last_step(model)
+    if not len(events) or not hasattr(inner, "attribution"):
+        return None, FARTHEST
+    asked, source = (openings, RAISED) if hasattr(inner, "occluded_proba") else (events, DUE)
     try:
-        shares: pd.DataFrame = last_step(model).attribution(before_last(model, X), events)
-    except ValueError:  # an estimator that scores rows as a whole
-        return None
-    return shares
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what there is to say was said when these rows were scored
+            return inner.attribution(before_last(model, X), asked), source
+    except ValueError:  # an estimator that scores rows as a whole, or one of before
+        return None, FARTHEST
 
 
 def deviations(X: pd.DataFrame, events: Events) -> FloatArray:

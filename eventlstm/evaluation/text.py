@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from .scored_log import ScoredLog
+from .sensors import DUE, FARTHEST, RAISED
 
 NONE = "–"
 MEASURE_TEXTS = {
@@ -32,8 +33,19 @@ TERMS = {
     "Intervals": "95 %. Of events found and false alarms: exact, from their counts (binomial, Poisson). Of all else, "
     "from {draws} draws of machines and of whole events with their surroundings; rows drawn singly would give "
     "intervals far too short.",
+    "{sensors}": "{told}",
+    "Most like": "Of the events that had ended before the alarm, those in which the sensors looked most alike in the "
+    "mean of its first rows; the distance is in deviations of quiet rows, of sensors freed from what they share.",
     "Found at {budget}": "The threshold is lowered until false alarms exceed this budget. It is chosen on this very "
     "log, for every model alike: read it to compare, not as a promise.",
+}
+SENSOR_TEXTS = {
+    RAISED: "By how much the log-odds of the event fall at the first rows of the alarm, or before the highest score of "
+    "a missed event, when the recent rows of a sensor are replaced by what is usual for it; those with more than an "
+    "equal share are named.",
+    DUE: "By the shares of their errors in the score, over the first third of the event.",
+    FARTHEST: "By their distance from the median of the quiet rows of the run, in deviations: the model itself says "
+    "nothing of sensors.",
 }
 
 
@@ -143,6 +155,8 @@ def _terms(numbers: dict[str, Any], log: ScoredLog) -> str:
         "alarm": policy_sentence(log.policy),
         "begins": "begins" if log.match == "onset" else "is on",
         "window": window,
+        "sensors": numbers["sensors_from"],
+        "told": SENSOR_TEXTS[numbers["sensors_from"]],
         "per": numbers["per"],
         "budget": _budget_text(numbers),
         "draws": numbers["n_resamples"],

@@ -163,6 +163,14 @@ class InputScaler(BaseEstimator):
         """The channels that hold the codes of `categorical`."""
         return [len(self.center_) + k for k in range(len(self.categorical))]
 
+    def channels_of(self, sensor: int) -> list[int]:
+        """Return the channels that are made of a sensor, and of no other."""
+        if sensor in self.categorical:
+            return [self.code_channels[self.categorical.index(sensor)]]
+        per_sensor = 1 if self.view == "level" else 2 + len(self.spans)
+        n_measured = len(self.center_) // per_sensor
+        return list(range(sensor - sum(code < sensor for code in self.categorical), len(self.center_), n_measured))
+
     def _measured(self, X: np.ndarray) -> np.ndarray:
         """Return the sensors that hold no codes."""
         return np.delete(X, self.categorical, axis=-1) if self.categorical else X

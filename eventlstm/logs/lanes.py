@@ -69,12 +69,55 @@ def walk(
     >>> walk(add_up, log, np.array([0, 2]), np.empty((6, 1))).ravel()
     array([1., 2., 1., 2., 3., 4.])
     """
-    for first, last in _group(starts, len(values), warm_up, n_lanes):
-        state = None
-        for rows, own in _blocks(first, last, warm_up, block_rows):
-            result, state = step(values[rows], state)
-            out[rows[own]] = result[own]
+    state = None
+    for rows, own, begins in lane_blocks(starts, len(values), warm_up=warm_up, n_lanes=n_lanes, block_rows=block_rows):
+        result, state = step(values[rows], None if begins else state)
+        out[rows[own]] = result[own]
     return out
+
+
+def lane_blocks(
+    starts: np.ndarray,
+    n_rows: int,
+    *,
+    warm_up: int = 0,
+    n_lanes: int = LANES,
+    block_rows: int = BLOCK_ROWS,
+    n_steps: int | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """Yield the rows of a log as lanes side by side, block by block.
+
+    Parameters
+    ----------
+    starts : ndarray of shape (n_stretches,)
+        First row of each stretch, rising.
+    n_rows : int
+        Rows of the log.
+    warm_up : int, default=0
+        Copies of its first row that are put before each stretch.
+    n_lanes : int, default=64
+        Stretches side by side at most.
+    block_rows : int, default=16384
+        Rows of all lanes in a block at most, or one of each lane.
+    n_steps : int, optional
+        Rows of each lane in a block, in place of as many as `block_rows` allows; fewer in the last of a group.
+
+    Yields
+    ------
+    rows : ndarray of shape (n_lanes, n_steps)
+        Row numbers; before a lane's first row there are copies of it, and after its last.
+    own : ndarray of bool of shape (n_lanes, n_steps)
+        Whether they are a lane's own or copies.
+    begins : bool
+        Whether a group of stretches begins here.
+    """
+    for first, last in _group(starts, n_rows, warm_up, n_lanes):
+        longest = int((last - first).max()) + 1
+        size = max(1, block_rows // len(first)) if n_steps is None else n_steps
+        for begin in range(-warm_up, longest, size):
+            steps = first[:, None] + np.arange(begin, min(begin + size, longest))
+            rows = np.clip(steps, first[:, None], last[:, None])
+            yield rows, rows == steps, begin == -warm_up
 
 
 def as_lanes(X: Any, n_channels: int, dtype: npt.DTypeLike) -> np.ndarray:
@@ -104,18 +147,3 @@ def _group(starts: np.ndarray, n_rows: int, warm_up: int, n_lanes: int) -> Itera
         some = some[n_steps[some] >= SHORTEST_LANE * n_steps[some[0]]]
         begin += len(some)
         yield starts[some], stops[some] - 1
-
-
-def _blocks(
-    first: np.ndarray, last: np.ndarray, warm_up: int, block_rows: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the rows (n_lanes, n_steps) of a group, piece by piece, and whether they are a lane's own or copies.
-
-    Before a lane's first row there are copies of it, and after its last.
-    """
-    n_steps = max(1, block_rows // len(first))
-    longest = int((last - first).max()) + 1
-    for begin in range(-warm_up, longest, n_steps):
-        steps = first[:, None] + np.arange(begin, min(begin + n_steps, longest))
-        rows = np.clip(steps, first[:, None], last[:, None])
-        yield rows, rows == steps

@@ -107,8 +107,8 @@ class AttributionDisplay:
     Parameters
     ----------
     shares : DataFrame or array-like of shape (n_columns, n_sensors)
-        Shares that sum to one over the sensors, for each row of a log or each event: what `AnomalyDetector.attribution`
-        returns.
+        Shares that sum to one over the sensors, for each row of a log or each event: what `attribution` of
+        `AnomalyDetector`, `EventClassifier` and `EventBlend` returns.
     events : DataFrame of shape (n_columns, n_event_columns), optional
         The events that the shares are of, which then name the columns of the map by "run" and "start".
 
@@ -123,7 +123,8 @@ class AttributionDisplay:
 
     See Also
     --------
-    eventlstm.AnomalyDetector.attribution : The shares.
+    eventlstm.AnomalyDetector.attribution : The shares in a score without labels.
+    eventlstm.EventClassifier.attribution : The shares in what raises a probability.
 
     Notes
     -----
@@ -148,12 +149,12 @@ class AttributionDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, *, events: Any = None, ax: Any = None) -> Self:
-        """Plot the attribution of a fitted detector.
+        """Plot the attribution of a fitted detector or classifier of logs.
 
         Parameters
         ----------
-        estimator : AnomalyDetector
-            A fitted detector that forecasts or reconstructs.
+        estimator : AnomalyDetector, EventClassifier or EventBlend
+            A fitted estimator; a detector is one that forecasts or reconstructs.
         X : DataFrame or array of shape (n_rows, n_sensors)
             A log.
         events : DataFrame, optional

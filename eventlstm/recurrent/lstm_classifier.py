@@ -30,6 +30,7 @@ from .forward import over_batches
 from .holding_out import hold_out_classes
 from .insight import InsightMixin
 from .intercept import refit_intercept, take_enough
+from .numpy_state import map_leaves
 from .pooling import POOLING_CONSTRAINTS, pooling_arguments
 from .recipe import micro_batch_size
 
@@ -491,6 +492,24 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
             logits, state = self._step_outputs(X, state)
             proba = self._proba(logits)  # (n_lanes, n_rows, n_classes)
         return (proba[0] if np.ndim(X) == 2 else proba), state
+
+    @staticmethod
+    def repeat_state(state: Any, n_times: int) -> Any:
+        """Return a state of `predict_proba_steps` for as many times its lanes: all of them, then all again.
+
+        Parameters
+        ----------
+        state : object
+            The state of some lanes, or None.
+        n_times : int
+            How often they are to stand side by side.
+
+        Returns
+        -------
+        object
+            The state of ``n_times`` as many lanes.
+        """
+        return map_leaves(state, torch.Tensor, lambda part: part.repeat(1, n_times, 1))  # (directions, lanes, hidden)
 
     def _check_fit(
         self, X: Any, y: Any, sample_weight: Any, lengths: Any, *, reset: bool, classes: Any = None

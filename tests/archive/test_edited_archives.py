@@ -318,6 +318,7 @@ EDITS = {
     "still as numbers": ("AnomalyDetector", numbers("still_", lambda values: values.astype(float))),
     "a row less of scores": ("AnomalyDetector", numbers("quiet_['score']", lambda values: values[:-1])),
     "names that are numbers": ("ForwardFill", attribute("feature_names_in_", {"objects": ["flow", 1]})),
+    "a quiet class alone": ("EventClassifier", lambda m, a: m["attributes"]["dict"].append(["quiet_class_", 0])),
     "a name less": ("EventClassifier", attribute("feature_names_in_", {"objects": ["flow"]})),
     "no names of the index": ("EventBlend", attribute("index_names_", [])),
     "no member": ("EventClassifier", attribute("estimators_", [])),

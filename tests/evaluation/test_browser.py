@@ -110,6 +110,21 @@ def test_each_event_is_marked_as_found_or_missed_and_leads_to_its_place(page, lo
     assert page.run("document.activeElement.id") == "timeline"
 
 
+def test_earlier_events_like_each_are_told_as_found_or_missed(page, written):
+    events = written[1]["events"]
+    for threshold in (page.run("page.position"), 0):
+        page.run(f"setPosition({threshold})")
+        shown = page.run("[...$('events').tBodies[0].rows].map((row) => row.cells[8].innerText)")
+        found = page.run("state.now.foundAt.map((row) => row >= 0)")
+        for text, event in zip(shown, events, strict=True):
+            lines = [line for line in text.split("\n") if line]
+            assert len(lines) == len(event["similar"])
+            for line, past in zip(lines, event["similar"], strict=True):
+                state = "found" if found[past["event"]] else "missed"
+                assert line.startswith(f"{past['event'] + 1}: {past['run']}, {past['start'][:16]}, {state} (")
+    assert any(event["similar"] for event in events) and not page.run("$('similar').hidden")
+
+
 def test_keys_move_and_zoom_the_timeline(page):
     page.run("show(0); look_at(state.view); $('timeline').focus()")
     width = "state.view.to - state.view.from"
