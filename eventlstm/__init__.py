@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .detectors import AnomalyDetector, EventBlend, EventClassifier
     from .evaluation import refit_nanmean, report
     from .logs import (
+        CausalFeatures,
         EventTimeSplit,
         FlattenWindows,
         ForwardFill,
@@ -38,7 +39,7 @@ ROOMS = {
     "archive": "load save",
     "detectors": "AnomalyDetector EventBlend EventClassifier",
     "evaluation": "refit_nanmean report",
-    "logs": "EventTimeSplit FlattenWindows ForwardFill LogWindows RunKFold RunTimeSplit "
+    "logs": "CausalFeatures EventTimeSplit FlattenWindows ForwardFill LogWindows RunKFold RunTimeSplit "
     "forecast_windows horizon_labels read_log suggest_window_size to_events to_labels",
     "recurrent": "BalancedBaggingLSTMClassifier LSTMAutoencoder LSTMClassifier LSTMForecaster",
     "sampling": "TemporalOversampler WindowSampler",

@@ -8,17 +8,23 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper as BinMapper
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE as NODE_DTYPE
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.tree._tree import NODE_DTYPE as FOREST_NODE_DTYPE
+from sklearn.tree._tree import Tree
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 __all__ = [
+    "FOREST_NODE_DTYPE",
     "NODE_DTYPE",
     "BinMapper",
     "HasMethods",
     "Interval",
     "StrOptions",
+    "Tree",
     "TreePredictor",
+    "check_feature_names_in",
     "check_is_fitted",
     "check_sample_weight",
     "constraints_of",

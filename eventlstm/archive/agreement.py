@@ -14,7 +14,7 @@ import numpy as np
 
 from .._validation import validate_steps
 from ..alarms.tails import fit_excesses
-from ..detectors.event_blend import default_parts
+from ..detectors.anomaly_detector import BESIDE
 from ..detectors.row_models import StepForecasts, choose_kind
 from ..losses.choice import make_loss
 from .checks import LONGEST, rising
@@ -133,24 +133,43 @@ def reads(scaler: Any, n_sensors: int) -> bool:
     """Return whether a fitted scaler takes so many sensors."""
     if scaler is None:
         return True
+    if not hasattr(scaler, "center_"):
+        return bool(scaler.n_features_in_ == n_sensors)
     n_measured = n_sensors - len(scaler.categorical)
+    if scaler.view == "whitened":
+        n_read, n_measured = scaler.whitening_.shape
+    else:
+        n_read = n_measured
     n_views = 1 if scaler.view == "level" else 2 + len(scaler.spans)
-    return len(scaler.center_) == n_measured * n_views and all(sensor < n_sensors for sensor in scaler.categorical)
+    fits = n_read + len(scaler.categorical) == n_sensors and len(scaler.center_) == n_measured * n_views
+    return fits and all(sensor < n_sensors for sensor in scaler.categorical)
 
 
 def n_channels_of(scaler: Any, n_sensors: int) -> int:
     """Return how many channels members see of the sensors."""
-    return n_sensors if scaler is None else len(scaler.center_) + len(scaler.categorical)
+    return n_sensors if scaler is None else int(scaler.n_channels)
 
 
 def agree_input_scaler(model: Any) -> Agreement:
-    """Hold the sensors of codes to come once each."""
+    """Hold the sensors of codes to come once each, and whitened ones to be sensors."""
+    if model.view == "whitened":
+        yield hasattr(model, "mean_") and hasattr(model, "whitening_"), "a whitened view without its whitening"
     yield len(set(model.categorical)) == len(model.categorical), "sensors of codes that come twice"
+
+
+def agree_causal_features(model: Any) -> Agreement:
+    """Hold the scalers to the views and the sensors."""
+    views = [scaler.view for scaler in model.scalers_]
+    wanted = [*model.views, *["whitened"] * bool(model.whitened_lags)]
+    yield views == wanted, "scalers of other views"
+    for scaler in model.scalers_:
+        yield is_ready(scaler) and reads(scaler, model.n_features_in_), "a scaler of other sensors"
+        yield list(scaler.categorical) == list(model.codes_), "a scaler of other codes"
 
 
 def agree_blend(model: Any) -> Agreement:
     """Hold the parts to the classes and sensors of the blend, and the weights to the parts."""
-    listed = [name for name, _ in (default_parts() if model.estimators is None else model.estimators)]
+    listed = model.names_ if model.estimators is None else [name for name, _ in model.estimators]
     weights = np.ones(len(listed)) if model.weights is None else np.asarray(model.weights, dtype=float)
     yield from agree_usual(model)
     yield weights.shape == (len(listed),), "weights of other parts"
@@ -174,7 +193,8 @@ def agree_anomaly_detector(model: Any) -> Agreement:
     yield reads(model.levels_, n_sensors) and is_ready(model.levels_), "levels of other sensors"
     relative = model.relative_
     if relative is not None:
-        yield relative.view == "relative" and not relative.categorical, "channels of another view"
+        found = type(relative), relative.get_params()
+        yield found in [(type(view), view.get_params()) for view in BESIDE.values()], "channels of another view"
         yield reads(relative, n_sensors) and is_ready(relative), "channels of other sensors"
     yield from agree_quiet_models(model, n_channels_of(relative, n_sensors))
     yield hasattr(model, "smoothing_") or model.smoothing != "auto", "no span to smooth over"

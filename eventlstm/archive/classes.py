@@ -5,7 +5,7 @@ from __future__ import annotations
 from imblearn.combine import SMOTEENN, SMOTETomek
 from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, RandomOverSampler
 from imblearn.under_sampling import EditedNearestNeighbours, NearMiss, RandomUnderSampler, TomekLinks
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
@@ -21,6 +21,7 @@ from ..detectors.error_scorer import ErrorScorer
 from ..detectors.event_blend import EventBlend
 from ..detectors.event_classifier import EventClassifier
 from ..detectors.outlier_classifier import OutlierClassifier
+from ..logs.causal_features import CausalFeatures
 from ..logs.flatten_windows import FlattenWindows
 from ..logs.forward_fill import ForwardFill
 from ..logs.input_scaler import InputScaler
@@ -44,11 +45,13 @@ CLASSES: dict[str, type] = {
         AutoThreshold,
         BalancedBaggingLSTMClassifier,
         BorderlineSMOTE,
+        CausalFeatures,
         DynamicThreshold,
         EditedNearestNeighbours,
         ErrorScorer,
         EventBlend,
         EventClassifier,
+        ExtraTreesClassifier,
         FixedThresholdClassifier,
         FlattenWindows,
         ForwardFill,
@@ -64,6 +67,7 @@ CLASSES: dict[str, type] = {
         OutlierClassifier,
         Pipeline,
         QuantileThreshold,
+        RandomForestClassifier,
         RandomOverSampler,
         RandomUnderSampler,
         RobustScaler,

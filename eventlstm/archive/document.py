@@ -13,20 +13,30 @@ import json
 import math
 import reprlib
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import sklearn
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 
 from ..logs.window_size import WindowSize
 from .boosted_trees import flatten_trees, restore_trees
 from .classes import CLASSES
 from .fitted import check_fitted
+from .forests import flatten_forest, restore_forest
 from .nesting import Nesting
 from .network_state import check_network
 from .parameters import check_parameters
+
+
+class Compiled(NamedTuple):
+    """How a compiled state becomes arrays, and these a state."""
+
+    flatten: Callable[[Any, dict[str, Any]], dict[str, Any]]
+    restore: Callable[[Any, dict[str, Any]], dict[str, Any]]
+
 
 # The files of an archive, as messages name them.
 MODEL, ARRAYS = "model.json", "arrays.safetensors"
@@ -39,6 +49,13 @@ DIGEST = "sha256"
 NETWORK = "module_"
 # What scikit-learn adds to the state of its own estimators.
 SKLEARN_VERSION = "_sklearn_version"
+# Estimators whose state is compiled, by how it is laid out in arrays and made anew.
+BOOSTED, FOREST = Compiled(flatten_trees, restore_trees), Compiled(flatten_forest, restore_forest)
+TREES: dict[type, Compiled] = {
+    ExtraTreesClassifier: FOREST,
+    HistGradientBoostingClassifier: BOOSTED,
+    RandomForestClassifier: FOREST,
+}
 CHARACTER_BYTES = np.dtype("U1").itemsize
 DTYPES = frozenset({"bool", "float16", "float32", "float64"}).union(
     f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -180,8 +197,8 @@ class _Encoder:
             return {"same": self.written[id(estimator)][0]}
         state = dict(estimator.__getstate__())  # a copy, since it may be the live __dict__
         state.pop(SKLEARN_VERSION, None)
-        if type(estimator) is HistGradientBoostingClassifier:
-            state = flatten_trees(estimator, state)
+        if type(estimator) in TREES:
+            state = TREES[type(estimator)].flatten(estimator, state)
         known = inspect.signature(type(estimator)).parameters.keys()
         # Parameters first, as in the text: by its order the decoder numbers estimators.
         parameters = {name: self.encode(state[name], f"{path}.{name}") for name in sorted(state.keys() & known)}
@@ -256,8 +273,8 @@ class _Decoder:
         check_parameters(estimator)
         if NETWORK in attributes and hasattr(estimator, "network_class"):
             check_network(estimator, attributes[NETWORK])
-        if cls is HistGradientBoostingClassifier:
-            attributes = restore_trees(estimator, attributes)
+        if cls in TREES:
+            attributes = TREES[cls].restore(estimator, attributes)
         state = parameters | attributes
         if is_sklearn(estimator):
             # Without it scikit-learn takes the state for one older than 0.18, and says so for every part.

@@ -13,6 +13,7 @@ from .agreement import (
     agree_anomaly_detector,
     agree_bagging,
     agree_blend,
+    agree_causal_features,
     agree_classifier,
     agree_event_classifier,
     agree_forecaster,
@@ -139,6 +140,15 @@ FITTED: dict[str, Fitted] = {
         },
         agree_bagging,
     ),
+    "CausalFeatures": Fitted(
+        {
+            **INPUT,
+            "scalers_": several(lambda value, owner: hasattr(value, "transform_steps")),
+            "codes_": several(whole()),
+        },
+        {**NAMES, **CLOCK, **RATES},
+        agree_causal_features,
+    ),
     "DynamicThreshold": Fitted({**THRESHOLD, "epsilon_": real()}),
     "ErrorScorer": Fitted(
         {"scale_": array(FLOATS, None, low=SMALLEST), "precision_": optional(array(FLOATS, "scale_", "scale_"))}
@@ -168,7 +178,12 @@ FITTED: dict[str, Fitted] = {
     "FlattenWindows": Fitted({**WINDOWS, "_came_flat": flag}, NAMES, agree_windows),
     "ForwardFill": Fitted({**INPUT, **CLOCK, "statistics_": array(FLOATS, "n_features_in_")}, {**NAMES, **RATES}),
     "InputScaler": Fitted(
-        {"center_": array(FLOATS, None), "scale_": array(FLOATS, "center_", low=SMALLEST)}, {}, agree_input_scaler
+        {"center_": array(FLOATS, None), "scale_": array(FLOATS, "center_", low=SMALLEST)},
+        {
+            "mean_": array(FLOATS, None),
+            "whitening_": array(FLOATS, "mean_", None),
+        },
+        agree_input_scaler,
     ),
     "LSTMAutoencoder": Fitted({**NETWORK, "offset_": real()}, NETWORK_OTHERS, agree_network),
     "LSTMClassifier": Fitted(

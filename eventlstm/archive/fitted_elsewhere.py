@@ -47,6 +47,11 @@ class Fitted(NamedTuple):
 
 INPUT: Checks = {"n_features_in_": whole(1)}
 NAMES: Checks = {"feature_names_in_": names}
+# forests looks at the plain ones
+FOREST = Fitted(
+    {**INPUT, "classes_": labels, "estimators_": anything, "n_classes_": whole(2), "n_outputs_": whole(1)},
+    {**NAMES, **dict.fromkeys(("_n_samples", "_n_samples_bootstrap", "_sample_weight", "estimator_"), anything)},
+)
 BY_FEATURE = array(FLOATS, "n_features_in_", missing=True)
 SAMPLER = Fitted({})  # what they have learnt is not stored
 
@@ -54,6 +59,7 @@ FITTED_ELSEWHERE: dict[str, Fitted] = {
     "ADASYN": SAMPLER,
     "BorderlineSMOTE": SAMPLER,
     "EditedNearestNeighbours": SAMPLER,
+    "ExtraTreesClassifier": FOREST,
     "FixedThresholdClassifier": Fitted({"estimator_": anything}, {**INPUT, **NAMES}, agree_fixed_threshold),
     # boosted_trees looks at the plain ones
     "HistGradientBoostingClassifier": Fitted(
@@ -106,6 +112,7 @@ FITTED_ELSEWHERE: dict[str, Fitted] = {
     "Pipeline": Fitted({}, {}, agree_pipeline),
     "RandomOverSampler": SAMPLER,
     "RandomUnderSampler": SAMPLER,
+    "RandomForestClassifier": FOREST,
     "RobustScaler": Fitted(
         {**INPUT, "center_": optional(BY_FEATURE), "scale_": optional(BY_FEATURE)}, NAMES, agree_robust_scaler
     ),

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .._validation import validate_parameters
+from ..logs.input_scaler import VIEWS
 from .checks import (
     LONGEST,
     SMALLEST,
@@ -84,6 +85,7 @@ LIMITS: dict[str, Check] = {
     "feature_range": pair_of_numbers,
     "floor": real(SMALLEST),
     "horizon": time_span,
+    "lags": whole(0, LONGEST),
     "max_gap": time_span,
     "max_excesses": whole(1),
     "merge_gap": time_span,
@@ -97,7 +99,9 @@ LIMITS: dict[str, Check] = {
     "smoothing": optional(either(one_of("auto"), real(1, LONGEST))),  # none in the rules for alarms
     "spans": several(whole(1), kind=LISTS),
     "steps": named_estimators("passthrough", None),
-    "view": one_of("level", "relative"),
+    "view": one_of(*VIEWS),
+    "views": several(one_of(*VIEWS), kind=LISTS),
+    "whitened_lags": whole(0, LONGEST),
     "weights": optional(either(several(real(0), kind=LISTS), array("iuf", None, low=0))),
     "window_size": whole(1),
 }

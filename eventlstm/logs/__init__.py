@@ -1,5 +1,6 @@
 """What a sensor log is: its index, stretches without a gap, windows, events, and the files it comes from."""
 
+from .causal_features import CausalFeatures
 from .events import to_events, to_labels
 from .files import read_log
 from .flatten_windows import FlattenWindows
@@ -10,6 +11,7 @@ from .splitters import EventTimeSplit, RunKFold, RunTimeSplit
 from .window_size import suggest_window_size
 
 __all__ = [
+    "CausalFeatures",
     "EventTimeSplit",
     "FlattenWindows",
     "ForwardFill",

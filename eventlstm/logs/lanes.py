@@ -27,7 +27,7 @@ def walk(
     step: Step,
     values: np.ndarray,
     starts: np.ndarray,
-    out: np.ndarray,
+    out: Any,
     *,
     warm_up: int = 0,
     n_lanes: int = LANES,

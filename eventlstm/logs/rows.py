@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .input_scaler import InputScaler
+from .lanes import walk
 
 
 class Rows(NamedTuple):
@@ -50,5 +51,30 @@ class Rows(NamedTuple):
 
     def seen_by(self, scaler: InputScaler | None, dtype: type[np.floating]) -> Rows:
         """Return the rows with the channels that a member sees."""
-        channels = self.values if scaler is None else scaler.transform(self.values, starts=self.starts)
-        return self._replace(values=channels.astype(dtype, copy=False))
+        if scaler is None:
+            return self._replace(values=self.values.astype(dtype, copy=False))
+        return self._replace(values=scaler.transform(self.values, starts=self.starts, dtype=dtype))
+
+    def sample_seen_by(self, scaler: Any, dtype: type[np.floating], n_rows: int) -> Rows:
+        """Return some rows, evenly spread and each a stretch of its own, with the channels that a member sees there.
+
+        Channels are made of the whole log, block by block, and no others are kept.
+        """
+        chosen = np.linspace(0, len(self.values) - 1, n_rows).astype(np.intp)
+        kept = _Kept(chosen, len(self.values), np.empty((n_rows, scaler.n_channels), dtype=dtype))
+        walk(scaler.transform_steps, self.values, self.starts, kept)
+        runs = self.runs[np.searchsorted(self.starts, chosen, side="right") - 1]
+        weight = None if self.weight is None else self.weight[chosen]
+        return Rows(kept.values, np.arange(n_rows), runs, self.labels[chosen], weight)
+
+
+class _Kept:
+    """Where a walk writes to, of which only some rows are kept."""
+
+    def __init__(self, chosen: np.ndarray, n_rows: int, values: np.ndarray) -> None:
+        self.place, self.values = np.full(n_rows, -1), values
+        self.place[chosen] = np.arange(len(chosen))
+
+    def __setitem__(self, rows: np.ndarray, result: np.ndarray) -> None:
+        wanted = self.place[rows] >= 0
+        self.values[self.place[rows[wanted]]] = result[wanted]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from imblearn.over_sampling import SMOTE
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -81,6 +81,15 @@ def fitted_models() -> dict[str, object]:
         .set_output(transform="pandas")
         .fit(holes, y),
         "ForwardFill": el.ForwardFill().fit(holes),
+        "CausalFeatures": el.CausalFeatures(lags=2, whitened_lags=1, views=("relative", "whitened")).fit(X),
+        "EventClassifier_forest": el.EventClassifier(
+            ExtraTreesClassifier(2, min_samples_leaf=5),
+            mode="windows",
+            inputs=el.CausalFeatures(lags=2),
+            n_estimators=1,
+            **step | {"window_size": 1},
+        ).fit(X, y),
+        "EventClassifier_whitened": el.EventClassifier(lstm, inputs="whitened", n_estimators=1, **step).fit(X, y),
         "FlattenWindows": el.FlattenWindows().fit(W),
         "AutoThreshold": thresholds.AutoThreshold().fit(quiet),
         "QuantileThreshold": thresholds.QuantileThreshold(0.01).fit(quiet),
@@ -99,7 +108,7 @@ def inputs_of(model: object) -> object:
     if isinstance(model, el.ForwardFill) or hasattr(model, "steps"):
         X.iloc[3:5, 0] = np.nan
         return X
-    if isinstance(model, el.EventClassifier | el.EventBlend | el.AnomalyDetector):
+    if isinstance(model, el.CausalFeatures | el.EventClassifier | el.EventBlend | el.AnomalyDetector):
         return X
     return scores() if type(model).__name__.endswith("Threshold") else windows()[0]
 

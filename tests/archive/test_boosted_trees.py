@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from eventlstm import load, save
-from eventlstm.archive.boosted_trees import MAX_TREES, flatten_trees, restore_trees
+from eventlstm.archive.boosted_trees import flatten_trees, restore_trees
+from eventlstm.archive.tree_checks import MAX_TREES
 
 SIDES = ("left", "right")
 

@@ -12,7 +12,8 @@ import pytest
 import safetensors.numpy
 import torch
 from imblearn.over_sampling import SMOTE
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import make_pipeline
@@ -114,6 +115,15 @@ def fits():
         "codes": el.EventClassifier(tiny, categorical_channels=["gear"], **step).fit(coded, y),
         "raw windows": el.EventClassifier(trees, mode="windows", inputs=None, **step).fit(X, y),
         "windows of a network": el.EventClassifier(tiny, mode="windows", inputs="relative", **step).fit(X, y),
+        "whitened sensors": el.EventClassifier(tiny, inputs="whitened", **step).fit(X, y),
+        "a forest of causal features": el.EventClassifier(
+            ExtraTreesClassifier(2),
+            mode="windows",
+            inputs=el.CausalFeatures(lags=2, whitened_lags=1, views=("level", "whitened")),
+            window_size=1,
+        ).fit(X, y),
+        "a random forest": RandomForestClassifier(2, random_state=0).fit(table, w),
+        "errors by all views": el.AnomalyDetector(el.LSTMForecaster(**QUICK), inputs="whitened", **step).fit(X),
         "outliers": el.EventClassifier(el.LSTMAutoencoder(**QUICK), mode="windows", **step).fit(X, y),
         "an array as a log": el.EventClassifier(tiny, max_gap=None, **step).fit(X.to_numpy(), y.to_numpy()),
         "errors together": el.AnomalyDetector(
@@ -170,7 +180,7 @@ def unknown_attributes(model):
     return {
         f"{type(part).__name__}.{name}"
         for part in inside(model)
-        for name in vars(part).keys() - part.get_params(deep=False).keys() - known_attributes(type(part).__name__)
+        for name in vars(part).keys() - vars(clone(part)).keys() - known_attributes(type(part).__name__)
     }
 
 

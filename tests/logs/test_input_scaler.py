@@ -206,16 +206,3 @@ def stretch_of_rows():
 
 def mean_of_pandas(sensor, span):
     return sensor.ewm(span=span, adjust=False).mean()
-
-
-@pytest.mark.parametrize("view", ["level", "relative"])
-def test_the_channels_of_a_sensor_are_those_that_change_with_it(view):
-    rng = np.random.default_rng(0)
-    X = np.column_stack([rng.normal(size=(50, 2)), rng.integers(3, size=50), rng.normal(size=50)])
-    scaler = InputScaler(view, categorical=(2,)).fit(X, starts=[0])
-    before = scaler.transform(X, starts=[0])
-    for sensor in range(4):
-        other = X.copy()
-        other[:, sensor] = np.where(np.arange(50) % 2, 1.0, 2.0)
-        changed = (scaler.transform(other, starts=[0]) != before).any(axis=0)
-        assert scaler.channels_of(sensor) == np.flatnonzero(changed).tolist()
