@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from ..logs.log import Log
+from .disturbances import add_conditions, add_noise, add_season
 from .pumps import SENSORS, Plant, build_plant, bystander
 
 __all__ = ["Log", "make_sensor_log"]
@@ -31,6 +32,9 @@ def make_sensor_log(
     failures_per_machine: int = 3,
     warning: str = "4h",
     noise: float = 1.0,
+    season: float = 0.0,
+    noise_spread: float = 0.0,
+    n_conditions: int = 1,
     random_state: int | np.random.RandomState | None = None,
 ) -> Log:
     """Make the log of a group of pumps of one make, in which some hours lead to a failure.
@@ -60,6 +64,13 @@ def make_sensor_log(
         Time before a failure in which the precursors grow and `y` is 1: the rows in which to raise an alarm.
     noise : float, default=1.0
         Factor on the noise of the sensors, at least 0. The false friends stay.
+    season : float, default=0.0
+        How far the level of each sensor drifts over the log, in its deviations: later rows lie elsewhere.
+    noise_spread : float, default=0.0
+        How much machines differ in their noise, as the deviation of its logarithm; above 0, there is more of it.
+    n_conditions : int, default=1
+        Operating conditions, one drawn for each row: each moves all sensors at once, by more than wear does, so that
+        a sensor tells something only beside the others.
     random_state : int, RandomState instance or None, default=None
         Seed of all draws. Pass an int for the same log on every call.
 
@@ -97,13 +108,23 @@ def make_sensor_log(
     _check_number("failures_per_machine", failures_per_machine, Integral, 0)
     _check_number("noise", noise, Real, 0)
     _check_number("n_days", n_days, Real, 0)
+    _check_number("season", season, Real, 0)
+    _check_number("noise_spread", noise_spread, Real, 0)
+    _check_number("n_conditions", n_conditions, Integral, 1)
     grid = _time_grid(n_days, freq)
     n_warning = _count_warning_rows(warning, grid)
     rng = check_random_state(random_state)
     plant = build_plant(rng, grid, n_machines, failures_per_machine, n_warning, float(noise))
     bystanders = {f"sensor_{number:02d}": bystander for number in range(len(SENSORS) + 1, n_sensors + 1)}
     senses = list((SENSORS | bystanders).items())[:n_sensors]
-    return _cut_out_log(plant, {name: sense(plant) for name, sense in senses})
+    X, y = _cut_out_log(plant, {name: sense(plant) for name, sense in senses})
+    if season:
+        X = add_season(X, rng, float(season))
+    if noise_spread:
+        X = add_noise(X, rng, float(noise_spread))
+    if n_conditions > 1:
+        X = add_conditions(X, rng, int(n_conditions))
+    return Log(X, y)
 
 
 def _check_number(name: str, value: Any, kind: Any, least: int) -> None:

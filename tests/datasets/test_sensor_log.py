@@ -217,3 +217,39 @@ def test_the_shortest_log_that_the_message_names_can_be_made(n_failures):
             random_state=seed,
         )
         assert log.y.sum() == 5 * n_failures * WARNING_ROWS
+
+
+HARD = {"season": {"season": 3.0}, "noise": {"noise_spread": 1.0}, "conditions": {"n_conditions": 6}}
+
+
+@pytest.mark.parametrize("kind", HARD)
+def test_what_makes_a_log_hard_moves_sensors_and_nothing_else(kind):
+    size = {"n_machines": 4, "n_days": 4, "failures_per_machine": 1, "random_state": 0}
+    plain, hard = datasets.make_sensor_log(**size), datasets.make_sensor_log(**size, **HARD[kind])
+    pd.testing.assert_series_equal(plain.y, hard.y)
+    assert hard.X.index.equals(plain.X.index) and list(hard.X) == list(plain.X)
+    assert ((hard.X - plain.X).std() > 0.1 * plain.X.std()).all()
+    pd.testing.assert_frame_equal(hard.X, datasets.make_sensor_log(**size, **HARD[kind]).X)
+
+
+def test_a_season_lifts_or_lowers_each_sensor_steadily():
+    size = {"n_machines": 2, "n_days": 4, "failures_per_machine": 1, "random_state": 0}
+    plain, hard = datasets.make_sensor_log(**size).X, datasets.make_sensor_log(**size, season=2.0).X
+    drift = ((hard - plain) / plain.std()).loc["pump-01"]
+    np.testing.assert_allclose(np.abs(drift.iloc[-1]), 2.0, rtol=0.05)
+    assert (np.abs(drift.diff().dropna()) < 0.1).all().all()
+
+
+def test_machines_differ_in_noise_and_conditions_take_few_levels():
+    size = {"n_machines": 4, "n_days": 4, "failures_per_machine": 1, "random_state": 0}
+    plain = datasets.make_sensor_log(**size).X
+    noise = (datasets.make_sensor_log(**size, noise_spread=1.0).X - plain).groupby("machine").std()
+    assert (noise.max() > 1.5 * noise.min()).all()
+    offsets = (datasets.make_sensor_log(**size, n_conditions=5).X - plain).round(6)
+    assert len(offsets.drop_duplicates()) == 5
+
+
+@pytest.mark.parametrize(("name", "value"), [("season", -1.0), ("noise_spread", "much"), ("n_conditions", 0)])
+def test_sizes_that_are_none_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name}={value!r} is not"):
+        datasets.make_sensor_log(**{name: value})
