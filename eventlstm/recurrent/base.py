@@ -76,6 +76,7 @@ class RecurrentEstimator(BaseEstimator):
     retention_steps: float | None = None
     max_epochs: int | str = "auto"
     min_steps: int = 800
+    max_steps: int | None = None
     batch_size: int | str | None = "auto"
     min_batches: int = 50
     micro_batch_size: int | str = "auto"
@@ -118,6 +119,7 @@ class RecurrentEstimator(BaseEstimator):
         "retention_steps": [Interval(Real, 0, None, closed="neither"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "min_steps": [Interval(Integral, 0, None, closed="left")],
+        "max_steps": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "min_batches": [Interval(Integral, 1, None, closed="left")],
         "micro_batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -263,8 +265,8 @@ class RecurrentEstimator(BaseEstimator):
         return WindowGather(windows.values, resolve_device(self.device), weight_dtype(self.precision))
 
     def _tensor(self, X: np.ndarray) -> torch.Tensor:
-        copy = np.array(X, dtype=self._numpy_dtype(), order="C")  # torch warns on memory that is not writable
-        return torch.from_numpy(copy).to(resolve_device(self.device))
+        laid_out = np.require(X, self._numpy_dtype(), ["C", "W"])  # torch warns on memory that is not writable
+        return torch.from_numpy(laid_out).to(resolve_device(self.device))
 
     def _outputs(self, windows: CheckedWindows, judge: Judge = output) -> torch.Tensor:
         """Return the network's output for each window, or what `judge` makes of it."""

@@ -66,6 +66,12 @@ def mean_log_odds(proba: np.ndarray, weights: np.ndarray | None = None) -> np.nd
     return odds / odds.sum(axis=-1, keepdims=True)
 
 
+def settle_prior_bias(member: Any, is_whitened: bool) -> None:
+    """Let networks that leave their first guess open begin at the share of each class, but for whitened sensors."""
+    names = [name for name, value in member.get_params().items() if name.split("__")[-1] == "prior_bias"]
+    member.set_params(**{name: not is_whitened for name in names if member.get_params()[name] == "auto"})
+
+
 def takes_3d(member: Any) -> bool:
     """Return whether a member takes windows by themselves; others get them flattened to 2-D."""
     return has_tags(member) and get_tags(member).input_tags.three_d_array

@@ -66,6 +66,7 @@ class Recipe:
     warmup_fraction: float
     max_epochs: int | str
     min_steps: int
+    max_steps: int | None
     early_stopping: bool
     n_iter_no_change: int
     tol: float
@@ -79,7 +80,8 @@ class Recipe:
     def n_epochs(self, n_batches: int) -> int:
         """Return how often to pass over data of so many batches."""
         if self.max_epochs == "auto":
-            return max(AUTO_EPOCHS, -(-self.min_steps // n_batches))
+            n_epochs = max(AUTO_EPOCHS, -(-self.min_steps // n_batches))
+            return n_epochs if self.max_steps is None else max(1, min(n_epochs, self.max_steps // n_batches))
         return int(self.max_epochs)
 
     def lr_factor(self, progress: float) -> float:
