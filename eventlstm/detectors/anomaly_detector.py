@@ -18,6 +18,7 @@ from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, fit
 from ..alarms.alarm_policy import MERGE_ROWS
 from ..alarms.tails import find_offset
 from ..alarms.unlabelled import AutoThreshold
+from ..logs.causal_features import CausalFeatures
 from ..logs.checking import check_fit, check_scoring
 from ..logs.events import row_labels
 from ..logs.fingerprint import take_fingerprint
@@ -36,6 +37,11 @@ from .run_scales import learn_run_scales, scale_runs
 from .smoothing import SPANS, learn_span, smooth_stretches
 
 # What the members forecast, in turn.
+# What members see beside the clipped levels, or in their place: the first channels are those of the sensors.
+BESIDE: dict[str, InputScaler | CausalFeatures] = {
+    "relative": InputScaler("relative"),
+    "whitened": CausalFeatures(lags=0, whitened_lags=0, views=("relative", "whitened")),
+}
 TARGETS = {"level": ("level",), "change": ("change",), "both": ("level", "change")}
 # Rows learnt in a chunk of step-by-step training, as a multiple of the rows of history before them: 32 + 64 by default.
 CHUNK_RATIO = 2
@@ -61,9 +67,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     stride : int or "auto", default="auto"
         Every `stride`-th window is learnt ("auto": each); of step-by-step models, the learnt rows of a chunk ("auto":
         twice `window_size`). Every row is scored, whatever the stride.
-    inputs : {"level", "relative"}, default="level"
-        What models see of each sensor: its z-score, clipped, or that beside its movement against the recent
-        past (see `InputScaler`).
+    inputs : {"level", "relative", "whitened"}, default="level"
+        What models see of each sensor: its z-score, clipped; that beside its movement against the recent past;
+        or both views of `InputScaler`, of the sensors and of the whitened ones. Errors are those of the sensors.
     targets : {"level", "change", "both"}, default="both"
         What the members forecast: the sensors themselves, how they change to the next row, or in turn one and the
         other. Levels find sensors that stay where they should not be, changes those that jump.
@@ -127,8 +133,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         The fitted members; regressors of one target come in a `MultiOutputRegressor` where sensors are several.
     levels_ : InputScaler
         Of the sensors: errors are measured in its deviations.
-    relative_ : InputScaler or None
-        What the members see through with ``inputs="relative"``.
+    relative_ : InputScaler, CausalFeatures or None
+        What the members see through with ``inputs="relative"`` and ``inputs="whitened"``.
     scorer_ : ErrorScorer or None
         Scales of the errors; None for estimators that score by themselves.
     smoothing_ : float
@@ -215,7 +221,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         "estimator": [BaseEstimator, HasMethods("fit"), None],
         "window_size": [Interval(Integral, 1, None, closed="left")],
         "stride": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "inputs": [StrOptions({"level", "relative"})],
+        "inputs": [StrOptions({"level", *BESIDE})],
         "targets": [StrOptions(set(TARGETS))],
         "clip": [Interval(Real, 0, None, closed="neither")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -528,8 +534,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.levels_ = InputScaler("level", clip=FARTHEST, robust=False).fit(log.values, **wanted)
         quiet = self.levels_.transform(log.values, starts=log.starts)[log.weight > 0]
         self.still_ = np.ptp(quiet, axis=0) == 0
-        relative = self.inputs == "relative"
-        self.relative_ = InputScaler("relative").fit(log.values, **wanted) if relative else None
+        self.relative_ = None if self.inputs == "level" else clone(BESIDE[self.inputs]).fit(log.values, **wanted)
 
     def _models(self, members: list[Any]) -> RowModels:
         kind = choose_kind(members[0])

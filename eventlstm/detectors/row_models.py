@@ -17,6 +17,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.multioutput import MultiOutputRegressor
 
 from ..alarms.model_scores import score_rows
+from ..logs.causal_features import CausalFeatures
 from ..logs.input_scaler import InputScaler
 from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
@@ -36,7 +37,7 @@ class View(NamedTuple):
     """How models see a log."""
 
     levels: InputScaler  # sensors by deviations, as good as not clipped: what forecasts are compared with
-    relative: InputScaler | None  # channels beside the levels, which the inputs then are
+    relative: InputScaler | CausalFeatures | None  # channels, levels first, that the inputs then are
     clip: float  # largest absolute level among the inputs
     still: np.ndarray  # (n_sensors,) sensors that never moved on quiet rows; networks never quite say a constant
 

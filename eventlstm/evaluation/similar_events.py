@@ -7,15 +7,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ..logs.events import find_events
 from ..logs.index import read_index
 from ..logs.shared import FloatArray, IntArray
+from ..logs.whitening import learn_whitening, turn
 from .scored_log import ScoredLog
 from .sensors import run_label
 
@@ -23,8 +21,6 @@ N_SIMILAR = 3
 # Quiet rows that the units of sensors are learnt from, evenly spread, and how many a sensor it takes at least: a
 # covariance is worth little below.
 MOST_QUIET, FEWEST_QUIET = 10_000, 10
-# Share of the spread of quiet rows that is kept: what is left is rounding, which would be blown up to a deviation.
-KEPT = 1 - 1e-6
 
 
 def find_similar(
@@ -94,9 +90,11 @@ class Past(NamedTuple):
     def nearest(self, look: FloatArray, now: Any) -> list[dict[str, Any]]:
         """Return the events before a time that look most like `look` (n_sensors,)."""
         known, quiet = np.flatnonzero(self.ended < now), self.quiet[self.quiet_when < now]
-        if not len(known) or len(quiet) < FEWEST_QUIET * quiet.shape[1] or not _moves(quiet):
+        if not len(known) or len(quiet) < FEWEST_QUIET * quiet.shape[1]:
             return []
         whitened = whiten(quiet, np.concatenate([look[None], self.looks[known]]))
+        if not whitened.size:  # no sensor moved
+            return []
         search = NearestNeighbors(n_neighbors=min(N_SIMILAR, len(known))).fit(whitened[1:])
         distances, places = search.kneighbors(whitened[:1])
         return [
@@ -106,14 +104,13 @@ class Past(NamedTuple):
 
 
 def whiten(quiet: FloatArray, values: FloatArray) -> FloatArray:
-    """Return values (n, n_sensors) as (n, n_components) that on quiet rows do not hang together and have deviation one.
+    """Return values (n, n_sensors) as (n, n_whitened) that on quiet rows do not hang together and have deviation one.
 
     Missing values are the median of quiet rows.
     """
     fill = SimpleImputer(strategy="median", keep_empty_features=True)
-    steps = make_pipeline(fill, StandardScaler(), PCA(KEPT, whiten=True)).fit(quiet)
-    whitened: FloatArray = steps.transform(values)
-    return whitened
+    center, matrix = learn_whitening(fill.fit_transform(quiet), np.ones(len(quiet)))
+    return turn(fill.transform(values) - center, matrix)
 
 
 def _looks(X: pd.DataFrame, first: IntArray, last: IntArray) -> FloatArray:
@@ -127,11 +124,6 @@ def _looks(X: pd.DataFrame, first: IntArray, last: IntArray) -> FloatArray:
 def _values(X: pd.DataFrame, rows: Any) -> FloatArray:
     values = X.iloc[rows].to_numpy(dtype=np.float64)
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _moves(values: FloatArray) -> bool:
-    """Return whether some sensor does not stand still; missing values say nothing."""
-    return bool((np.fmax.reduce(values) > np.fmin.reduce(values)).any())
 
 
 def _spread(rows: IntArray) -> IntArray:

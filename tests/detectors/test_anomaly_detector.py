@@ -294,7 +294,7 @@ def test_a_default_detector_is_archived_with_its_date_times(tmp_path):
         ("pca", "both"),
     ],
 )
-@pytest.mark.parametrize("inputs", ["level", "relative"])
+@pytest.mark.parametrize("inputs", ["level", "relative", "whitened"])
 def test_an_anomaly_is_found_whatever_models_see_and_forecast(kind, targets, inputs):
     model = tiny(kind, targets=targets, inputs=inputs).fit(X)
     score = model.anomaly_score(TEST)

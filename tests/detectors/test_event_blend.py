@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from eventlstm import EventBlend, EventClassifier, LSTMClassifier, RunKFold, load, save
+from eventlstm import CausalFeatures, EventBlend, EventClassifier, LSTMClassifier, RunKFold, load, save
 from eventlstm.recurrent.members import SUREST
 
 
@@ -40,9 +40,9 @@ def quick_blend(**parameters):
 def tiny_blend(**parameters):
     """The default parts, made cheap and nothing else."""
     blend = EventBlend(**({"random_state": 0} | parameters))
-    for view in ("level", "relative"):
+    for view in ("relative", "whitened"):
         blend.set_params(**{f"{view}__estimator": tiny_network(), f"{view}__window_size": 4})
-    return blend.set_params(trees__estimator__max_iter=3)
+    return blend.set_params(forest__estimator__n_estimators=3, boosting__estimator__max_iter=3)
 
 
 def make_log(n_classes=2):
@@ -85,9 +85,9 @@ def test_weights_are_read_when_a_log_is_scored():
 def test_a_part_dropped_is_not_fitted_and_leaves_the_others_as_they_were():
     X, y = make_log()
     whole = tiny_blend().fit(X, y)
-    blend = tiny_blend().set_params(level="drop").fit(X, y)
-    assert blend.names_ == ["relative", "trees"] == list(blend.named_estimators_)
-    expected = whole.set_params(weights=[0, 1, 1]).predict_proba(X)
+    blend = tiny_blend().set_params(relative="drop").fit(X, y)
+    assert blend.names_ == ["whitened", "forest", "boosting"] == list(blend.named_estimators_)
+    expected = whole.set_params(weights=[0, 1, 2, 1]).predict_proba(X)
     np.testing.assert_array_equal(blend.predict_proba(X), expected)
 
 
@@ -126,27 +126,46 @@ def test_parts_and_their_members_together_have_no_more_threads_than_the_blend(n_
     assert Slow.most <= n_jobs
 
 
-def test_the_default_parts_are_two_views_of_networks_and_trees_of_ten_raw_rows():
+def test_the_default_parts_are_two_views_of_networks_and_two_kinds_of_trees():
     parameters = EventBlend().get_params()
-    for view in ("level", "relative"):
+    for view in ("relative", "whitened"):
         assert parameters[f"{view}__inputs"] == view and parameters[f"{view}__n_estimators"] == 2
         assert parameters[f"{view}__mode"] == "stateful"
-    trees = parameters["trees__estimator"]
-    assert isinstance(trees, HistGradientBoostingClassifier)
-    assert trees.early_stopping == "auto" and trees.class_weight is None
-    seen = {name: parameters[f"trees__{name}"] for name in ("mode", "window_size", "inputs", "n_estimators")}
-    assert seen == {"mode": "windows", "window_size": 10, "inputs": None, "n_estimators": 1}
+    kinds = {"forest": ExtraTreesClassifier, "boosting": HistGradientBoostingClassifier}
+    for part, kind in kinds.items():
+        assert isinstance(parameters[f"{part}__estimator"], kind)
+        assert isinstance(parameters[f"{part}__inputs"], CausalFeatures) and parameters[f"{part}__window_size"] == 1
+    assert parameters["boosting__inputs__lags"] == 10 and parameters["forest__inputs__lags"] == 0
+
+
+def test_the_default_weights_stay_where_a_default_part_is_changed():
+    X, y = make_log()
+    blend = tiny_blend()
+    assert blend.weights == [1, 1, 2, 1] and EventBlend().weights is None
+    assert EventBlend().set_params(forest__n_jobs=1, weights=[1, 1, 1, 1]).weights == [1, 1, 1, 1]
+    untouched = EventBlend(random_state=0)
+    assert list(untouched._weigh(["relative", "whitened", "forest", "boosting"])) == [1, 1, 2, 1]
+    np.testing.assert_array_equal(blend.fit(X, y)._weigh(blend.names_), [1, 1, 2, 1])
+
+
+def test_a_fitted_blend_of_a_version_with_other_default_parts_is_asked_as_it_was(tmp_path):
+    X, y = make_log()
+    old = EventBlend([("level", of_windows(GaussianNB())), ("trees", of_windows(LogisticRegression()))]).fit(X, y)
+    expected = old.predict_proba(X)
+    vars(old)["estimators"] = None
+    np.testing.assert_array_equal(old.predict_proba(X), expected)
+    np.testing.assert_array_equal(old.set_params(weights=[0, 1]).predict_proba(X), old.estimators_[1].predict_proba(X))
 
 
 def test_parameters_of_parts_are_reached_by_their_names_also_of_the_default_ones():
     blend = EventBlend()
-    assert blend.set_params(level__window_size=8, trees="drop", weights=[2, 1, 1]) is blend
+    assert blend.set_params(relative__window_size=8, forest="drop", weights=[2, 1, 1, 1]) is blend
     parameters = blend.get_params()
-    assert parameters["level__window_size"] == 8 and parameters["relative__window_size"] == 32
-    assert parameters["trees"] == "drop" and parameters["weights"] == [2, 1, 1]
-    assert [name for name, _ in blend.estimators] == ["level", "relative", "trees"]
+    assert parameters["relative__window_size"] == 8 and parameters["whitened__window_size"] == 32
+    assert parameters["forest"] == "drop" and parameters["weights"] == [2, 1, 1, 1]
+    assert [name for name, _ in blend.estimators] == ["relative", "whitened", "forest", "boosting"]
     copy = clone(blend)
-    assert copy.get_params()["level__window_size"] == 8
+    assert copy.get_params()["relative__window_size"] == 8
     assert copy.estimators[0][1] is not blend.estimators[0][1]
     assert blend.set_params(estimators=None, n_jobs=2).estimators is None
     with pytest.raises(ValueError, match="Invalid parameter 'lvl'"):
@@ -184,10 +203,10 @@ def test_a_search_reaches_weights_and_parameters_of_parts():
 
 def test_a_search_reaches_the_networks_of_the_default_parts():
     X, y = make_log()
-    grid = {"level__estimator__hidden_size": [2, 3]}
+    grid = {"relative__estimator__hidden_size": [2, 3]}
     search = GridSearchCV(tiny_blend(), grid, cv=RunKFold(2), scoring="average_precision").fit(X, y)
-    network = search.best_estimator_.named_estimators_.level.estimators_[0]
-    assert network.hidden_size == search.best_params_["level__estimator__hidden_size"]
+    network = search.best_estimator_.named_estimators_.relative.estimators_[0]
+    assert network.hidden_size == search.best_params_["relative__estimator__hidden_size"]
 
 
 def test_it_is_scored_out_of_fold_and_gets_a_threshold():
@@ -207,14 +226,14 @@ def test_what_was_learnt_of_the_log_is_kept():
         blend.predict_proba(X.reset_index(drop=True))
 
 
-@pytest.mark.parametrize("weights", [None, [2, 1, 1]])
+@pytest.mark.parametrize("weights", [None, [2, 1, 1, 1]])
 def test_it_is_saved_and_loaded_as_one(weights, tmp_path):
     X, y = make_log()
     blend = tiny_blend(weights=weights).fit(X, y)
     save(blend, tmp_path / "blend")
     loaded = load(tmp_path / "blend")
     np.testing.assert_array_equal(loaded.predict_proba(X), blend.predict_proba(X))
-    assert list(loaded.named_estimators_) == ["level", "relative", "trees"]
+    assert list(loaded.named_estimators_) == ["relative", "whitened", "forest", "boosting"]
     save(tiny_blend(weights=weights, n_jobs=2).fit(X, y).set_params(n_jobs=None), tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "blend").read_bytes()
 

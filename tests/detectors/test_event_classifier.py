@@ -217,7 +217,7 @@ def test_members_differ_and_their_log_odds_are_averaged(mode):
         alone = copy.deepcopy(model)
         alone.estimators_, alone.scalers_ = [member], [model.scalers_[k % 2]]
         of_members.append(log_odds(alone.predict_proba(X_TEST)))
-    assert [scaler.view for scaler in model.scalers_] == ["relative", "level"]
+    assert [scaler.view for scaler in model.scalers_] == ["relative", "whitened"]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert np.abs(of_members[one] - of_members[other]).max() > 0.05
     np.testing.assert_allclose(log_odds(model.predict_proba(X_TEST)), np.mean(of_members, axis=0), atol=1e-6)
@@ -447,7 +447,7 @@ def coded_log():
 @each_mode
 @pytest.mark.parametrize("named", [["valve"], [1], np.array([1]), pd.Index(["valve"])], ids=str)
 def test_members_are_told_which_of_their_channels_hold_codes(mode, named):
-    both = tiny(mode, Coded(), categorical_channels=named).fit(coded_log(), y)
+    both = tiny(mode, Coded(), categorical_channels=named, inputs="both").fit(coded_log(), y)
     assert [scaler.view for scaler in both.scalers_] == ["relative", "level"]
     assert [member.categorical_channels for member in both.estimators_] == [[2 * (2 + len(both.spans))], [2]]
     plain = tiny(mode, Coded(), categorical_channels=named, inputs=None).fit(coded_log(), y)
@@ -661,3 +661,49 @@ def test_networks_of_other_libraries_get_float32_whatever_the_inputs(inputs, aro
     X, y = rng.normal(size=(80, 2)), np.arange(80) % 20 > 16
     model = EventClassifier(around(SinglePrecision()), mode="windows", window_size=4, n_estimators=2, inputs=inputs)
     assert np.isfinite(model.fit(X, y.astype(int)).predict_proba(X)).all()
+
+
+def four_sensors():
+    """A log of sensors that follow each other, one of which says other than the rest in events."""
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_product([range(4), range(120)], names=["machine", "t"])
+    y = pd.Series(((index.get_level_values("t") % 40) > 33).astype(int), index=index)
+    load = rng.normal(size=(480, 1)).cumsum(axis=0)
+    X = load @ np.ones((1, 4)) + 0.3 * rng.normal(size=(480, 4))
+    X[:, 1] += 1.5 * y
+    return pd.DataFrame(X, index=index, columns=list("abcd")), y
+
+
+@pytest.mark.parametrize("mode", ["stateful", "windows"])
+def test_members_see_the_views_in_turn(mode):
+    X, y = four_sensors()
+    model = tiny(mode, inputs=("relative", "whitened"), n_estimators=3).fit(X, y)
+    assert [scaler.view for scaler in model.scalers_] == ["relative", "whitened"]
+    alone = tiny(mode, inputs="whitened", n_estimators=1).fit(X, y)
+    np.testing.assert_array_equal(alone.scalers_[0].whitening_, model.scalers_[1].whitening_)
+
+
+@pytest.mark.parametrize("beside", [[], ["a copy"], ["a constant"]])
+def test_the_whitened_view_is_left_out_where_one_sensor_tells_all(beside):
+    X, y = four_sensors()
+    X = X[["a"]].assign(**dict.fromkeys(beside, X["a"] * 2 if "a copy" in beside else 1.0))
+    assert [scaler.view for scaler in tiny(inputs=("relative", "whitened")).fit(X, y).scalers_] == ["relative"]
+    alone = tiny(inputs="whitened").fit(X, y)
+    assert [scaler.view for scaler in alone.scalers_] == ["relative"] and len(alone.predict_proba(X)) == 480
+
+
+def test_networks_on_whitened_sensors_do_not_begin_at_the_prior_unless_they_are_told():
+    X, y = four_sensors()
+    model = tiny(inputs=("relative", "whitened"), n_estimators=3).fit(X, y)
+    assert [member.prior_bias for member in model.estimators_] == [True, False, True]
+    told = tiny(estimator=LSTMClassifier(hidden_size=2, max_epochs=1, prior_bias=True), inputs="whitened").fit(X, y)
+    assert all(member.prior_bias is True for member in told.estimators_)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [([], "names no view"), (("relative", "levels"), "view='levels' is unknown"), ("all", "inputs")],
+)
+def test_inputs_that_are_no_views_are_refused(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(inputs=inputs).fit(*four_sensors())

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
 from eventlstm.detectors.attribution import share_out
 from eventlstm.detectors.occlusion import falls_of, learn_usual
+from eventlstm.logs import CausalFeatures
 from eventlstm.logs.rows import Rows
 
 N_ROWS, SENSORS = 150, ["flow", "heat", "power", "still", "speed"]
@@ -62,15 +63,26 @@ def trees():
     return classifier("windows", boosted, inputs=None, n_estimators=1, window_size=4)
 
 
-def blend(**changes):
-    parts = [("networks", classifier("stateful", n_estimators=1, inputs="relative")), ("trees", trees())]
-    return el.EventBlend(parts, n_jobs=1, random_state=0, **changes)
+def forest():
+    estimator = ExtraTreesClassifier(30, min_samples_leaf=5, random_state=0)
+    return classifier(
+        "windows", estimator, inputs=CausalFeatures(lags=3, views=("relative",)), n_estimators=1, window_size=1
+    )
+
+
+def blend():
+    """Return the default parts with tiny networks and few trees."""
+    small = {"estimator": network(), "window_size": WINDOW_SIZE, "n_estimators": 1, "spans": (5, 20)}
+    parts = {f"{part}__{name}": value for part in ("relative", "whitened") for name, value in small.items()}
+    trees = {"forest__estimator__n_estimators": 20, "boosting__estimator__max_iter": 20}
+    return el.EventBlend(n_jobs=1, random_state=0).set_params(**parts, **trees)
 
 
 MAKE = {
-    "stateful": lambda: classifier("stateful"),
-    "windows": lambda: classifier("windows", stride=2),
+    "stateful": lambda: classifier("stateful", inputs=("relative", "whitened")),
+    "windows": lambda: classifier("windows", inputs=("relative", "whitened"), stride=2),
     "trees": trees,
+    "forest": forest,
     "blend": blend,
 }
 _FITTED = {}
@@ -136,46 +148,57 @@ def test_other_runs_change_nothing(kind):
     np.testing.assert_allclose(together, model.occluded_proba(X_TEST.loc[["m1"]]), **ROUNDING)
 
 
-def test_a_sensor_is_hidden_in_the_block_of_a_row_and_the_one_before():
+@pytest.mark.parametrize("member", [0, 1], ids=["relative", "whitened"])
+def test_a_sensor_is_hidden_in_the_block_of_a_row_and_the_one_before(member):
     """The blocks of the definition, one network and run at a time, as a plain loop."""
     model = fitted("stateful")
-    log, scaler, member = X_TEST.loc[["m2"]], model.scalers_[0], model.estimators_[0]
-    model.set_params(n_estimators=1, inputs="relative").estimators_, model.scalers_ = [member], [scaler]
+    log, scaler, network = X_TEST.loc[["m2"]], model.scalers_[member], model.estimators_[member]
+    model.set_params(n_estimators=1, inputs=scaler.view).estimators_, model.scalers_ = [network], [scaler]
     values = np.concatenate([np.repeat(log.to_numpy()[:1], WINDOW_SIZE, axis=0), log.to_numpy()])
-    channels = scaler.transform(values, starts=[0]).astype(np.float32)
-    still = scaler.transform(model.usual_[None], starts=[0])[0]
+    moves = scaler.move_steps(values[None])[0][0]
+    still = np.array([model.usual_, *np.zeros((3, len(SENSORS)))])  # the level; no change, at its moving averages
     wanted = np.empty((N_ROWS, len(SENSORS), 2))
     for row in range(N_ROWS):
         begin = row - row % WINDOW_SIZE  # of the block before, as copies of the first row are before the run
         for sensor in range(len(SENSORS)):
-            shown = channels[: row + WINDOW_SIZE + 1].copy()
-            own = sensor + len(SENSORS) * np.arange(4)
-            shown[begin:, own] = still[own]
-            wanted[row, sensor] = member.predict_proba_steps(shown)[0][-1]
+            shown = moves[: row + WINDOW_SIZE + 1].copy()
+            shown[begin:, :, sensor] = still[:, sensor]
+            channels = scaler.to_channels(shown).astype(np.float32)
+            wanted[row, sensor] = network.predict_proba_steps(channels)[0][-1]
     np.testing.assert_allclose(model.occluded_proba(log)[:, 1:], wanted, atol=1e-5)
 
 
-def test_in_windows_a_sensor_is_hidden_throughout():
-    model = fitted("trees")
+@pytest.mark.parametrize(("kind", "rounding"), [("trees", 0), ("forest", 1e-9), ("windows", 1e-5)])
+def test_in_windows_a_sensor_is_hidden_throughout(kind, rounding):
+    """In all lags and moving averages too, as though it had stood there in the whole log."""
+    model = fitted(kind)
     hidden = X_TEST.copy()
     hidden["heat"] = model.usual_[1]
-    np.testing.assert_array_equal(model.occluded_proba(X_TEST)[:, 2], model.predict_proba(hidden))
+    np.testing.assert_allclose(model.occluded_proba(X_TEST)[:, 2], model.predict_proba(hidden), atol=rounding, rtol=0)
 
 
-@pytest.mark.parametrize(("kind", "size", "rounding"), [("trees", 7, 0), ("windows", 256, 0), ("windows", 7, 1e-6)])
-def test_the_size_of_blocks_changes_nothing(kind, size, rounding, monkeypatch):
-    """Not a bit, but where it changes the 256 windows that torch takes at a time."""
+@pytest.mark.parametrize(("kind", "rounding"), [("trees", 0), ("forest", 0), ("windows", 1e-6)])
+@pytest.mark.parametrize("size", ["HIDDEN_ROWS", "BLOCK_ROWS", "BLOCK"])
+def test_the_size_of_blocks_changes_nothing(kind, rounding, size, monkeypatch):
     model, rows = fitted(kind), np.arange(0, len(X_TEST), 4)
     whole = model.occluded_proba(X_TEST, rows)
-    monkeypatch.setattr("eventlstm.detectors.member_scores.HIDDEN_WINDOWS", size)
+    monkeypatch.setattr(f"eventlstm.detectors.hiding.{size}", 30)
     np.testing.assert_allclose(model.occluded_proba(X_TEST, rows), whole, atol=rounding, rtol=0)
+
+
+def test_of_two_copies_of_a_sensor_the_whitened_view_names_the_first():
+    log, test = (frame.assign(copy=2 * frame["flow"] + 1) for frame in (X, X_TEST))
+    model = classifier("stateful", inputs="whitened", n_estimators=1).fit(log, Y)
+    shares = model.attribution(test, EVENTS)
+    assert (shares["copy"] == 0).all()
+    assert (shares["flow"][np.array(PLANTED) == 0] > 0.5).mean() >= 0.9
 
 
 @pytest.mark.parametrize("n_lanes", [1, 3])
 def test_the_number_of_lanes_changes_nothing(n_lanes, monkeypatch):
     model = fitted("stateful")
     whole = model.occluded_proba(X_TEST)
-    monkeypatch.setattr("eventlstm.detectors.member_scores.LANES", n_lanes)
+    monkeypatch.setattr("eventlstm.detectors.hiding.LANES", n_lanes)
     np.testing.assert_allclose(model.occluded_proba(X_TEST), whole, **ROUNDING)
 
 
@@ -231,8 +254,9 @@ def test_a_blend_hides_sensors_in_parts_of_any_kind():
 
 
 def test_a_part_without_weight_is_not_asked():
-    model = fitted("blend").set_params(weights=[0, 1])
-    np.testing.assert_array_equal(model.occluded_proba(X_TEST), model.named_estimators_["trees"].occluded_proba(X_TEST))
+    model = fitted("blend").set_params(weights=[0, 0, 0, 1])
+    alone = model.named_estimators_["boosting"].occluded_proba(X_TEST)
+    np.testing.assert_array_equal(model.occluded_proba(X_TEST), alone)
 
 
 def test_what_is_usual_is_the_median_of_the_commonest_class_or_its_commonest_code():
@@ -280,13 +304,25 @@ def test_rows_that_are_not_of_the_log_are_refused(rows):
 def test_hiding_sensors_takes_no_more_memory_than_scoring_beyond_its_result(run_length):
     member = el.LSTMClassifier(hidden_size=1, max_epochs=1, min_steps=1)
     model = classifier("stateful", member, window_size=40, n_estimators=1, inputs="relative").fit(X, Y)
-    times = pd.date_range("2024-01-01", periods=run_length, freq="10min")
-    index = pd.MultiIndex.from_product([range(5000 // run_length), times], names=X.index.names)
-    log = pd.DataFrame(np.random.default_rng(0).normal(size=(5000, len(SENSORS))), index, SENSORS)
+    log = noise(5000 // run_length, run_length)
     rows = np.arange(0, 5000, 9)
     scoring = peak_of(lambda: model.predict_proba(log))
     hiding = peak_of(lambda: model.occluded_proba(log, rows)) - len(rows) * (1 + len(SENSORS)) * 2 * 8
     assert hiding <= scoring
+
+
+def test_hiding_sensors_in_windows_holds_no_more_of_a_longer_log_than_its_rows():
+    model, logs = fitted("forest"), [noise(1, n_rows) for n_rows in (20_000, 60_000)]
+    shorter, longer = (peak_of(lambda log=log: model.occluded_proba(log, np.arange(50))) for log in logs)
+    assert longer - shorter <= 2 * (logs[1].size - logs[0].size) * 8  # a row has ten times as many features as sensors
+
+
+def noise(n_runs, run_length):
+    """Return a log without events."""
+    times = pd.date_range("2024-01-01", periods=run_length, freq="10min")
+    index = pd.MultiIndex.from_product([range(n_runs), times], names=X.index.names)
+    values = np.random.default_rng(0).normal(size=(len(index), len(SENSORS)))
+    return pd.DataFrame(values, index, SENSORS)
 
 
 def peak_of(call):

@@ -171,7 +171,7 @@ def test_whitened_quiet_rows_do_not_hang_together_and_have_deviation_one():
     quiet = np.hstack([common + 0.1 * rng.normal(size=(500, 2)), 100 * rng.normal(size=(500, 1)), np.ones((500, 1))])
     seen = whiten(np.hstack([quiet, quiet[:, :1] * 3]), np.hstack([quiet, quiet[:, :1] * 3]))
     assert seen.shape == (500, 3)
-    np.testing.assert_allclose(np.cov(seen.T), np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(np.cov(seen.T, bias=True), np.eye(3), atol=1e-9)
     hanging_apart = whiten(quiet, np.array([[1.0, 1, 0, 1], [1, -1, 0, 1]]))
     together, apart = np.linalg.norm(hanging_apart, axis=1)
     assert apart > 5 * together
