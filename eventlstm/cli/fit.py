@@ -21,11 +21,11 @@ from ..alarms.model_scores import as_reached, policy_of, threshold_of
 from ..alarms.policy_choice import suit_policy
 from ..archive.files import save
 from ..datasets.sensor_log import make_sensor_log
-from ..detectors.event_blend import EventBlend
+from ..detectors.event_blend import N_NETWORKS, EventBlend, default_parts
 from ..detectors.event_classifier import EventClassifier
 from ..evaluation.alarm_choice import choose_alarms, summarise
 from ..evaluation.baselines import baselines
-from ..evaluation.held_out import choose_splitter, compare, format_table, number_folds, verdict
+from ..evaluation.held_out import choose_splitter, compare, format_table, interval_sentence, number_folds, verdict
 from ..evaluation.html_report import report
 from ..evaluation.text import policy_sentence
 from ..logs.events import event_onsets
@@ -33,17 +33,26 @@ from ..logs.files import read_log
 from ..logs.index import read_index
 from ..logs.log import Log
 from ..logs.splitters import RunKFold
+from ..metrics.intervals import FEW_EVENTS
 from ..recurrent.lstm_classifier import LSTMClassifier
 from .alarm_text import choose_units, format_measured
 from .labels import keep_reading, label_rows
-from .names import BLEND, NETWORKS
+from .names import BLEND, NETWORK_PARTS, NETWORKS, TREE_PARTS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_files, write_table
 from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
 
 KEPT = REPORT, LOG, MODEL = "report.html", "log.csv", "model.eventlstm"  # of the demo
+# By which option a row of the table is fitted alone.
+OPTIONS = {NETWORKS: "--model lstm", **{part: f"--model {part}" for part in TREE_PARTS}}
 UNMEASURED = "pass --threshold 0.5 (say) to fit without measuring."
-# The row of the networks inside the blend: they are fitted anyway, and scored once more without the trees.
-VARIANTS = {BLEND: {NETWORKS: {"eventblend__weights": [1, 1, 0]}}}
+# Rows of the networks and of each kind of trees inside the blend: they are fitted anyway, and scored once more.
+VARIANTS = {
+    BLEND: {
+        NETWORKS: {"eventblend__weights": [1, 1, 0, 0]},
+        "forest": {"eventblend__weights": [0, 0, 1, 0]},
+        "boosting": {"eventblend__weights": [0, 0, 0, 1]},
+    }
+}
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -55,7 +64,6 @@ def run_demo(options: argparse.Namespace) -> None:
     print("A made log of pumps; label: the hours before a failure. Real data: see `eventlstm fit --help`.")
     scores: dict[str, np.ndarray] = {}
     table, model = _fit_and_measure(log, options, scores)
-    print(verdict(table, table.index[0]))
     _write_report(log, scores, table.index[0], policy_of(model), folder / REPORT)
     if options.keep is not None:
         made = log.X.assign(failure=log.y).reset_index()
@@ -92,9 +100,7 @@ def run_fit(options: argparse.Namespace) -> None:
     labelled, classes = label_rows(log, options, needs_event=True)
     print_doubtful_sensors(log.X)
     if options.threshold is None:
-        table, model = _fit_and_measure(labelled, options)
-        if len(table) > 1:
-            print(verdict(table, table.index[0]))
+        _, model = _fit_and_measure(labelled, options)
     else:
         policy = _suit_policy(labelled.y, options)
         model = _with_threshold(with_fill(_make_model(options)), options.threshold).fit(*labelled)
@@ -115,7 +121,7 @@ def _fit_and_measure(
     policy = _suit_policy(y, options)
     choose = _make_choice(y, policy, options)
     others = {} if options.no_baselines else baselines(options.window_size, options.seed)
-    ours = BLEND if options.model == BLEND else NETWORKS
+    ours = NETWORKS if options.model == NETWORKS.lower() else options.model
     models = {name: with_fill(model) for name, model in {ours: _make_model(options), **others}.items()}
     n_fits = len(models) * splitter.get_n_splits() + 1
     with tqdm(total=n_fits, desc="fits", disable=not sys.stderr.isatty()) as bar:
@@ -127,6 +133,9 @@ def _fit_and_measure(
     model.held_out_ = table.loc[ours].to_dict() | summarise(alarms)
     print(format_table(table))
     print(format_measured({ours: alarms}, choose_units(X.index)))
+    if len(table) > 1:
+        few = 0 < _count_events(X, y) <= FEW_EVENTS
+        print(interval_sentence(table, y, scores, ours) if few else verdict(table, ours, OPTIONS))
     return table, model
 
 
@@ -157,15 +166,18 @@ def _make_model(options: argparse.Namespace) -> EventBlend | EventClassifier:
     network = LSTMClassifier(device=options.device, max_epochs=max_epochs)
     settings = {"estimator": network, "window_size": options.window_size}
     seed, verbose = options.seed, int(sys.stderr.isatty())
+    if options.model in TREE_PARTS:
+        return dict(default_parts())[options.model].set_params(random_state=seed)
     if options.model != BLEND:
-        alone = EventClassifier(random_state=seed, verbose=verbose, n_estimators=options.members)
-        return alone.set_params(**settings)
-    if options.members < 2:
-        raise ValueError(f"--members {options.members} is too few: the blend has two views. Pass 2, or --model lstm.")
-    n_level = options.members // 2
+        alone = EventClassifier(random_state=seed, verbose=verbose, **settings)
+        own = {} if options.model == NETWORKS.lower() else {"inputs": options.model}
+        return alone.set_params(**own if options.members is None else own | {"n_estimators": options.members})
+    n_members = 2 * N_NETWORKS if options.members is None else options.members
+    if n_members < 2:
+        raise ValueError(f"--members {n_members} is too few: the blend has two views. Pass 2, or --model lstm.")
     blend = EventBlend(random_state=seed, verbose=verbose)
-    for view, n_members in {"level": n_level, "relative": options.members - n_level}.items():
-        of_view = settings | {"n_estimators": n_members}
+    for k, view in enumerate(NETWORK_PARTS):
+        of_view = settings | {"n_estimators": (n_members + k) // 2}
         blend.set_params(**{f"{view}__{name}": value for name, value in of_view.items()})
     return blend
 
@@ -202,6 +214,8 @@ def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
         f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds.",
         flush=True,
     )
+    if _count_events(X, y) <= FEW_EVENTS:
+        print("So few events leave most of what follows to chance: no model is better beyond doubt.", flush=True)
 
 
 def _count_events(X: pd.DataFrame, y: pd.Series) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .entry import main
-from .names import BLEND, NETWORKS
+from .names import BLEND, MODELS
 
 __all__ = ["main", "make_parser", "run_command"]
 
@@ -245,18 +245,20 @@ def _add_raw(parser: argparse.ArgumentParser) -> None:
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
-        choices=[BLEND, NETWORKS.lower()],
+        choices=MODELS,
         default=BLEND,
-        help="networks averaged with boosted trees, or networks alone (default: blend)",
+        help="all parts averaged, the networks alone, or a part: networks of either view, a forest, boosted trees "
+        "(default: blend)",
     )
     parser.add_argument("--folds", type=int, default=3, help="folds to measure on (default: 3)")
-    _add_network_options(parser, members=4, epochs="15, more on small logs")
+    _add_network_options(parser, members=None, epochs="15, more on small logs")
 
 
-def _add_network_options(parser: argparse.ArgumentParser, *, members: int, epochs: str) -> None:
+def _add_network_options(parser: argparse.ArgumentParser, *, members: int | None, epochs: str) -> None:
+    told = "4 in the blend, 5 alone" if members is None else members
     parser.add_argument("--window-size", type=int, default=32, help="rows of history for a score (default: 32)")
     parser.add_argument(
-        "--members", type=int, default=members, help=f"networks whose scores are averaged (default: {members})"
+        "--members", type=int, default=members, help=f"networks whose scores are averaged (default: {told})"
     )
     parser.add_argument("--max-epochs", type=int, help=f"passes over the log (default: {epochs})")
     parser.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")

@@ -99,9 +99,17 @@ def _score(model: Any, X: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     return pd.DataFrame({"score": score, "alarm": flags}), find_threshold(model)
 
 
+def _name(classifier: Any) -> str:
+    """Return what tables call a classifier: those that `fit` saves, and others."""
+    if isinstance(classifier, EventBlend):
+        return BLEND
+    inner = getattr(classifier, "estimator", None)
+    return NETWORKS if inner is None or hasattr(inner, "fit_steps") else type(inner).__name__
+
+
 def _measure(model: Any, labels: pd.Series, scores: pd.DataFrame, threshold: float, units: Units) -> str:
     """Return the measures of labelled scores as text: of rows for a classifier, and of alarms."""
-    name = "detector" if _is_detector(model) else BLEND if isinstance(last_step(model), EventBlend) else NETWORKS
+    name = "detector" if _is_detector(model) else _name(last_step(model))
     said = [format_measured({name: measure(labels, scores["alarm"], policy_of(model).max_gap)}, units)]
     if not _is_detector(model):
         of_rows = detection_report(labels, np.asarray(scores["score"]), threshold)

@@ -133,10 +133,10 @@ def _warn_of_events(n_events: int, is_labelled: bool) -> list[str]:
         said = "The labels mark no event: only false alarms can be measured."
     else:
         said = (
-            f"Only {n_events} event{'s' * (n_events > 1)}: fewer than {FEW_EVENTS} do not show how much events differ. "
+            f"Only {n_events} event{'s' * (n_events > 1)}: {FEW_EVENTS} or fewer do not show how much events differ. "
             "Every interval on this page is most likely too short."
         )
-    return [said] if n_events < FEW_EVENTS else []
+    return [said] if n_events <= FEW_EVENTS else []
 
 
 def _warn_of_sensors(card: dict[str, Any]) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 from ..alarms.labelled import choose_threshold
@@ -15,8 +17,11 @@ from ..detectors.anomaly_detector import AnomalyDetector
 from ..logs.events import is_event
 from ..logs.index import read_index
 from ..logs.splitters import RunKFold, RunTimeSplit
+from ..metrics.intervals import bootstrap_interval
 from ..metrics.row_scores import detection_report
 
+# Draws behind an interval: enough for ends of two digits.
+N_DRAWS = 200
 SHOWN_MEASURES = ["average_precision", "mcc", "f1", "recall", "precision"]
 
 
@@ -131,8 +136,11 @@ def format_table(table: pd.DataFrame) -> str:
     return shown.rename(columns=lambda name: name.replace("_", " ")).to_string()
 
 
-def verdict(table: pd.DataFrame, name: str) -> str:
-    """Say in a sentence whether the model `name` is worth its trouble."""
+def verdict(table: pd.DataFrame, name: str, options: Mapping[str, str] | None = None) -> str:
+    """Say in a sentence whether the model `name` is worth its trouble, and which to take.
+
+    `options` are the words by which a model of the table is had alone.
+    """
     ours = table.loc[name, "average_precision"]
     others = table["average_precision"].drop(name)
     beaten = [f"{other} ({value:.3f})" for other, value in others.items() if value < ours]
@@ -140,9 +148,29 @@ def verdict(table: pd.DataFrame, name: str) -> str:
     said = f"The {name} reaches an average precision of {ours:.3f}"
     if beaten:
         said += f", ahead of {' and '.join(beaten)}"
-    if ahead:
-        said += f"{' but' if beaten else ', and'} does not beat {' and '.join(ahead)}"
-    return said + "."
+    if not ahead:
+        return f"{said}. Take the {name}." if beaten else f"{said}."
+    best = others.idxmax()
+    said += f"{' but' if beaten else ', and'} does not beat {' and '.join(ahead)}"
+    option = (options or {}).get(best)
+    return f"{said}. Take the {best}{f': {option}' if option else ', which costs less'}."
+
+
+def interval_sentence(table: pd.DataFrame, y: Any, scores: Mapping[str, np.ndarray], name: str) -> str:
+    """Say between which ends few events leave the average precision of a model, and its lead over the best other."""
+    best = table["average_precision"].drop(name).idxmax()
+    tested = ~np.isnan(scores[name])
+    of_rows = {which: pd.Series(scores[which], index=y.index)[tested] for which in (name, best)}
+    how: dict[str, Any] = {"n_resamples": N_DRAWS, "random_state": 0}
+    with warnings.catch_warnings():  # that events are few is said beside it
+        warnings.simplefilter("ignore", UserWarning)
+        own = bootstrap_interval(average_precision_score, y[tested], of_rows[name], **how)
+        lead = bootstrap_interval(average_precision_score, y[tested], of_rows[name], paired_with=of_rows[best], **how)
+    return (
+        f"The {name} reaches an average precision of {own.estimate:.3f}, which so few events leave between "
+        f"{own.low:.2f} and {own.high:.2f} (95 %); its lead over {best} is {lead.estimate:+.3f}, between "
+        f"{lead.low:+.2f} and {lead.high:+.2f}."
+    )
 
 
 def cross_fitted_scores(detector: AnomalyDetector, X: pd.DataFrame, n_folds: int = 5) -> pd.Series:

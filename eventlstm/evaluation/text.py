@@ -7,10 +7,12 @@ from html import escape
 from importlib import metadata
 from typing import Any
 
+from ..metrics.intervals import FEW_EVENTS
 from .scored_log import ScoredLog
 from .sensors import DUE, FARTHEST, RAISED
 
 NONE = "–"
+FEW_TEXT = "So few events are no ground for a verdict: read the intervals. "
 MEASURE_TEXTS = {
     "event_recall": ("Events found", "share of events for which an alarm began in time"),
     "event_precision": (
@@ -85,8 +87,9 @@ def verdict_sentence(numbers: dict[str, Any]) -> str:
     if not card["n_events"]:
         return f"The log marks no event; the model raises {false}."
     recall, low, high = measures["event_recall"]
+    few = FEW_TEXT if card["n_events"] <= FEW_EVENTS else ""
     said = (
-        f"The model finds {numbers['n_found']} of {card['n_events']} events ({_share(recall)}; 95 % interval "
+        f"{few}The model finds {numbers['n_found']} of {card['n_events']} events ({_share(recall)}; 95 % interval "
         f"{_share(low)} to {_share(high)}) at {false}"
     )
     delay = measures["median_delay"][0]

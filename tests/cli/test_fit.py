@@ -36,11 +36,18 @@ def test_fit_prints_all_measures_beside_the_baselines(files, capsys):
     printed = capsys.readouterr().out
     for word in ("average precision", "mcc", "f1", "recall", "precision", "prevalence"):
         assert word in printed
-    for model in ("blend", "LSTM", "logistic regression", "gradient boosting"):
+    for model in ("blend", "LSTM", "forest", "boosting", "logistic regression", "gradient boosting"):
         assert re.search(rf"^{model} +\d\.\d{{3}} ", printed, re.MULTILINE), printed
-    assert re.search(r"^The blend reaches an average precision of .* LSTM \(0", printed, re.MULTILINE), printed
+    assert re.search(
+        r"^The blend reaches an average precision of .* few events leave between .* lead over ", printed, re.MULTILINE
+    ), printed
     assert (files / "again").read_bytes() == (files / "model").read_bytes(), "same log, same seed, same file"
-    assert list(el.load(files / "again").estimator_[-1].named_estimators_) == ["level", "relative", "trees"]
+    assert list(el.load(files / "again").estimator_[-1].named_estimators_) == [
+        "relative",
+        "whitened",
+        "forest",
+        "boosting",
+    ]
 
 
 def test_scores_are_those_of_the_loaded_model_and_alarms_those_of_its_threshold(files, capsys):

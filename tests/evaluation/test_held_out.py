@@ -170,16 +170,20 @@ def test_the_table_shows_each_measure_and_the_level_of_chance():
     ("others", "said"),
     [
         ({}, "."),
-        ({"trees": 0.4}, ", ahead of trees (0.400)."),
-        ({"trees": 0.4, "line": 0.1}, ", ahead of trees (0.400) and line (0.100)."),
-        ({"trees": 0.6}, ", and does not beat trees (0.600)."),
-        ({"trees": 0.5}, ", and does not beat trees (0.500)."),
-        ({"trees": 0.6, "line": 0.1}, ", ahead of line (0.100) but does not beat trees (0.600)."),
+        ({"trees": 0.4}, ", ahead of trees (0.400). Take the LSTM."),
+        ({"trees": 0.4, "line": 0.1}, ", ahead of trees (0.400) and line (0.100). Take the LSTM."),
+        ({"trees": 0.6}, ", and does not beat trees (0.600). Take the trees: --model trees."),
+        ({"trees": 0.5}, ", and does not beat trees (0.500). Take the trees: --model trees."),
+        (
+            {"trees": 0.6, "line": 0.1},
+            ", ahead of line (0.100) but does not beat trees (0.600). Take the trees: --model trees.",
+        ),
+        ({"line": 0.9}, ", and does not beat line (0.900). Take the line, which costs less."),
     ],
 )
 def test_the_verdict_names_what_is_beaten_and_what_is_not(others, said):
     table = make_table({"LSTM": 0.5, **others})
-    assert verdict(table, "LSTM") == "The LSTM reaches an average precision of 0.500" + said
+    assert verdict(table, "LSTM", {"trees": "--model trees"}) == "The LSTM reaches an average precision of 0.500" + said
 
 
 def make_table(average_precision):

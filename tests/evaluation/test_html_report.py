@@ -372,7 +372,7 @@ def test_the_command_writes_the_page_of_a_saved_model(tmp_path, capsys, one_torc
     printed = capsys.readouterr().out
     event, said, *_ = printed.splitlines()
     assert event == "Event: 1 (144 rows); quiet: 0 (1744 rows)."
-    assert said.startswith("100 % of these rows were learnt from: expect worse on new ones. The model finds")
+    assert said.startswith("100 % of these rows were learnt from: expect worse on new ones. So few events are no")
     assert "open it in a browser" in printed
     told, _ = read_page((tmp_path / "page.html").read_text())
     assert told["verdict"] in printed and "<title>model on log.csv</title>" in (tmp_path / "page.html").read_text()
