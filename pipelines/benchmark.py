@@ -14,6 +14,7 @@ scikit-learn compatible neural network library that wraps PyTorch", 2017) need `
 """
 
 import argparse
+import multiprocessing
 import os
 import platform
 import re
@@ -29,21 +30,31 @@ from pathlib import Path
 from timeit import timeit
 
 import numpy as np
+import pandas as pd
 import torch
 from imblearn.ensemble import BalancedBaggingClassifier
+from sklearn.base import clone
 from sklearn.metrics import average_precision_score
 from torch import nn
 
 import eventlstm as el
+from eventlstm.detectors.event_blend import default_parts
+from eventlstm.evaluation.baselines import baselines
 from eventlstm.logs.whole_files import open_whole
 from eventlstm.training.crew import side_by_side
 from eventlstm.training.devices import computes_in_bfloat16
 from eventlstm.training.threads import one_thread
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None
+
 N_STEPS, N_CHANNELS = 64, 8
 BATCH, PIECE = 64, 32  # two threads share a batch in pieces of 32
 LR = 0.003
 N_MEMBERS = 10
+EVERY, EVENT = 500, 25  # rows from event to event of a made log, and rows of one
 RARE, RARE_EPOCHS = 0.05, 5  # share of positive windows before they are balanced
 MAX_BYTES_PER_ROW = 20
 NO_STREAM = "a whole call of predict_proba_steps for each row; there is no class for streaming yet."
@@ -65,7 +76,7 @@ class Sizes:
     budgets: tuple[int, ...] = (2, 4, 8, 12, 16)  # epochs of stateful training; on windows half of them
 
 
-QUICK = Sizes(3, windows=512, epochs=1, machines=4, seeds=1, budgets=(4, 8))
+QUICK = Sizes(3, windows=512, epochs=1, log_rows=20_000, machines=4, seeds=1, budgets=(4, 8))
 
 
 @dataclass(frozen=True)
@@ -344,7 +355,62 @@ def bfloat16(sizes):
         yield share(f"{what}, hidden {hidden}", partial(ours, X, y), partial(theirs, X, y), sizes)
 
 
-ALL = (cores, fit, members, balanced, skorch, memory, stateful, learning, threads, bfloat16)
+def draw_log(n_rows, n_sensors=N_CHANNELS, seed=0):
+    """Return a log of ten machines, in which a sensor climbs for some rows before each of its events."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, n_sensors))
+    lag = np.arange(n_rows) % EVERY - (EVERY - EVENT)
+    y = (lag >= 0).astype(int)
+    X[:, 0] += y * (0.2 + lag / EVENT)
+    index = pd.MultiIndex.from_product([range(10), range(n_rows // 10)], names=["machine", "t"])
+    return pd.DataFrame(X, index=index), pd.Series(y, index=index)
+
+
+def peak_of_fit(model, n_rows, pipe):
+    """Send by how many bytes a fit raises the most memory that this process ever had."""
+    log = draw_log(n_rows)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model.fit(*log)
+    pipe.send(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+
+
+def logs(sizes):
+    """Compare fits of the defaults on a log with fits on a tenth of it, and with boosted trees; each is run once."""
+    long, short = draw_log(sizes.log_rows), draw_log(sizes.log_rows // 10)
+    held_out = draw_log(sizes.log_rows // 10, seed=1)
+    for model, bar in ((el.EventClassifier(random_state=0), 4.0), (el.AnomalyDetector(random_state=0), None)):
+        seconds, precision = [], []
+        for X, y in (short, long):
+            seconds.append(timeit(partial(model.fit, X, y), number=1))
+            score = model.anomaly_score if hasattr(model, "anomaly_score") else model.predict_proba
+            precision.append(average_precision_score(held_out[1], np.asarray(score(held_out[0])).T[-1].T))
+        what = f"fit of {type(model).__name__} on {sizes.log_rows:,} rows beside a tenth of them"
+        note = f"average precision on another log: {precision[1]:.3f}, of the tenth {precision[0]:.3f}"
+        yield Row(what, (seconds[1] / seconds[0],), bar, note=note)
+    if resource is not None:
+        ours, theirs = multiprocessing.get_context("spawn").Pipe()
+        fit = (el.EventClassifier(random_state=0), sizes.log_rows, theirs)
+        process = multiprocessing.get_context("spawn").Process(target=peak_of_fit, args=fit)
+        process.start()
+        times = ours.recv() / (8 * sizes.log_rows * N_CHANNELS)
+        process.join()
+        yield Row(
+            f"memory of that fit of EventClassifier besides the log of {8 * N_CHANNELS} bytes a row, in logs",
+            (times,),
+            10.0,
+        )
+    wide = draw_log(sizes.log_rows // 10, 20)
+    boosting = baselines(10, 0)["gradient boosting"]
+    theirs = timeit(partial(boosting.fit, *wide), number=1)
+    blend = el.EventBlend(random_state=0)
+    seconds = {"EventBlend": timeit(partial(blend.fit, *wide), number=1)}
+    seconds |= {name: timeit(partial(clone(part).fit, *wide), number=1) for name, part in default_parts()}
+    for name, taken in seconds.items():
+        what = f"fit of {name} beside boosted trees on ten rows, {len(wide[0]):,} rows of 20 sensors"
+        yield Row(what, (taken / theirs,), 5.0 if name == "EventBlend" else None)
+
+
+ALL = (cores, fit, members, balanced, skorch, memory, stateful, learning, threads, bfloat16, logs)
 GROUPS = {group.__name__: group for group in ALL}
 
 if __name__ == "__main__":
