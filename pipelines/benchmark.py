@@ -54,7 +54,7 @@ N_STEPS, N_CHANNELS = 64, 8
 BATCH, PIECE = 64, 32  # two threads share a batch in pieces of 32
 LR = 0.003
 N_MEMBERS = 10
-EVERY, EVENT = 500, 25  # rows from event to event of a made log, and rows of one
+EVERY = 500  # rows at most from event to event of a made log, a twentieth of them in one
 RARE, RARE_EPOCHS = 0.05, 5  # share of positive windows before they are balanced
 MAX_BYTES_PER_ROW = 20
 NO_STREAM = "a whole call of predict_proba_steps for each row; there is no class for streaming yet."
@@ -356,13 +356,16 @@ def bfloat16(sizes):
 
 
 def draw_log(n_rows, n_sensors=N_CHANNELS, seed=0):
-    """Return a log of ten machines, in which a sensor climbs for some rows before each of its events."""
+    """Return a log of up to ten machines, in which a sensor climbs during each event."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, n_sensors))
-    lag = np.arange(n_rows) % EVERY - (EVERY - EVENT)
+    every = min(EVERY, n_rows // 8)
+    event = max(1, every // 20)
+    lag = np.arange(n_rows) % every - (every - event)
     y = (lag >= 0).astype(int)
-    X[:, 0] += y * (0.2 + lag / EVENT)
-    index = pd.MultiIndex.from_product([range(10), range(n_rows // 10)], names=["machine", "t"])
+    X[:, 0] += y * (0.2 + lag / event)
+    n_machines = max(1, min(10, n_rows // EVERY))
+    index = pd.MultiIndex.from_product([range(n_machines), range(n_rows // n_machines)], names=["machine", "t"])
     return pd.DataFrame(X, index=index), pd.Series(y, index=index)
 
 

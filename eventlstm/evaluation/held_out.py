@@ -147,13 +147,18 @@ def verdict(table: pd.DataFrame, name: str, options: Mapping[str, str] | None = 
     ahead = [f"{other} ({value:.3f})" for other, value in others.items() if value >= ours]
     said = f"The {name} reaches an average precision of {ours:.3f}"
     if beaten:
-        said += f", ahead of {' and '.join(beaten)}"
+        said += f", ahead of {_enumerate(beaten)}"
     if not ahead:
         return f"{said}. Take the {name}." if beaten else f"{said}."
     best = others.idxmax()
-    said += f"{' but' if beaten else ', and'} does not beat {' and '.join(ahead)}"
+    said += f"{' but' if beaten else ', and'} does not beat {_enumerate(ahead)}"
     option = (options or {}).get(best)
     return f"{said}. Take the {best}{f': {option}' if option else ', which costs less'}."
+
+
+def _enumerate(names: list[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def interval_sentence(table: pd.DataFrame, y: Any, scores: Mapping[str, np.ndarray], name: str) -> str:

@@ -66,7 +66,6 @@ class Recipe:
     warmup_fraction: float
     max_epochs: int | str
     min_steps: int
-    max_steps: int | None
     early_stopping: bool
     n_iter_no_change: int
     tol: float
@@ -76,6 +75,7 @@ class Recipe:
     precision: str = "float32"
     micro_batch_size: int = 64
     n_jobs: int = 1
+    max_steps: int | None = None
 
     def n_epochs(self, n_batches: int) -> int:
         """Return how often to pass over data of so many batches."""

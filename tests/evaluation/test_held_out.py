@@ -178,6 +178,10 @@ def test_the_table_shows_each_measure_and_the_level_of_chance():
             {"trees": 0.6, "line": 0.1},
             ", ahead of line (0.100) but does not beat trees (0.600). Take the trees: --model trees.",
         ),
+        (
+            {"trees": 0.4, "line": 0.1, "forest": 0.2},
+            ", ahead of trees (0.400), line (0.100) and forest (0.200). Take the LSTM.",
+        ),
         ({"line": 0.9}, ", and does not beat line (0.900). Take the line, which costs less."),
     ],
 )

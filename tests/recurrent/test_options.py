@@ -398,5 +398,6 @@ def test_networks_share_their_defaults_but_those_that_were_measured_to_be_better
         "dropout",
         "loss",
         "lr",
+        "max_steps",
         "min_steps",
     }

@@ -414,3 +414,8 @@ def test_a_weight_that_nothing_depends_on_is_left_alone_whatever_the_pieces():
         net.unused = nn.Parameter(torch.ones(2, dtype=torch.float64))
         fit_loop(net, window_batches(), cross_entropy, recipe(micro_batch_size=rows), seeded())
         assert torch.equal(net.unused, torch.ones(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("n_batches", "n_epochs"), [(1, 800), (100, 15), (500, 12), (2000, 3), (5999, 1), (10**6, 1)])
+def test_epochs_chosen_by_auto_make_at_most_the_most_steps_but_for_one_pass(n_batches, n_epochs):
+    assert recipe(max_epochs="auto", min_steps=800, max_steps=6000).n_epochs(n_batches) == n_epochs
