@@ -14,10 +14,10 @@ scikit-learn compatible neural network library that wraps PyTorch", 2017) need `
 """
 
 import argparse
-import multiprocessing
 import os
 import platform
 import re
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -102,6 +102,9 @@ class Row:
 
 def main(arguments=None, sizes=None):
     options, rows = read_options(arguments), []
+    if options.peak is not None:
+        print(peak_of_fit(options.peak))
+        return 0
     sizes = sizes or (QUICK if options.quick else Sizes())
     sizes = replace(sizes, repeats=options.repeats or sizes.repeats)
     with one_thread():
@@ -123,6 +126,7 @@ def read_options(arguments):
     parser.add_argument("--quick", action="store_true", help="everything small, less than a minute on two cores")
     parser.add_argument("--repeats", type=int, help="rounds (default: 7, or 3 with --quick)")
     parser.add_argument("--only", choices=GROUPS, nargs="+", default=list(GROUPS), help="some of the measurements")
+    parser.add_argument("--peak", type=int, metavar="ROWS", help=argparse.SUPPRESS)  # of the process that is asked
     parser.add_argument("-o", "--output", type=Path, help="a file for the table too")
     return parser.parse_args(arguments)
 
@@ -369,12 +373,12 @@ def draw_log(n_rows, n_sensors=N_CHANNELS, seed=0):
     return pd.DataFrame(X, index=index), pd.Series(y, index=index)
 
 
-def peak_of_fit(model, n_rows, pipe):
-    """Send by how many bytes a fit raises the most memory that this process ever had."""
+def peak_of_fit(n_rows):
+    """Return by how many bytes a fit of the default classifier raises the most memory that this process ever had."""
     log = draw_log(n_rows)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    model.fit(*log)
-    pipe.send(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    el.EventClassifier(random_state=0).fit(*log)
+    return 1024 * (1 + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)  # counted in whole kilobytes
 
 
 def logs(sizes):
@@ -395,12 +399,9 @@ def logs(sizes):
         note = f"average precision on another log: {precision[1]:.3f}, of the tenth {precision[0]:.3f}"
         yield Row(what, (seconds[1] / seconds[0],), bar, note=note)
     if resource is not None:
-        ours, theirs = multiprocessing.get_context("spawn").Pipe()
-        fit = (el.EventClassifier(random_state=0), sizes.log_rows, theirs)
-        process = multiprocessing.get_context("spawn").Process(target=peak_of_fit, args=fit)
-        process.start()
-        times = ours.recv() / (8 * sizes.log_rows * N_CHANNELS)
-        process.join()
+        command = [sys.executable, __file__, "--peak", str(sizes.log_rows)]  # a process that held nothing else
+        peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        times = int(peak) / (8 * sizes.log_rows * N_CHANNELS)
         yield Row(
             f"memory of that fit of EventClassifier besides the log of {8 * N_CHANNELS} bytes a row, in logs",
             (times,),
