@@ -105,10 +105,11 @@ def test_an_error_of_a_member_is_raised():
 
 @pytest.fixture
 def _signals_that_end_no_wait():
-    """SIGINT as polars leaves it: system calls go on after it."""
+    """SIGINT as polars leaves it: system calls go on after it. In the background of a shell it would be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.siginterrupt(signal.SIGINT, False)
     yield
-    signal.siginterrupt(signal.SIGINT, True)
+    signal.signal(signal.SIGINT, before)  # which sets the other back too
 
 
 @pytest.mark.usefixtures("_signals_that_end_no_wait")
