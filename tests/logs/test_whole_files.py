@@ -312,8 +312,8 @@ def write_slowly(path):
 def test_what_a_killed_process_leaves_beside_is_in_nobodys_way(old):
     for _ in range(2):
         child = FORK.Process(target=write_slowly, args=(old,))
-        child.start()
         n_before = len(names(old.parent))
+        child.start()
         while len(names(old.parent)) == n_before:
             time.sleep(0.001)
         os.kill(child.pid, signal.SIGKILL)
