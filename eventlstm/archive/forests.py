@@ -11,13 +11,13 @@ import numpy as np
 from sklearn.base import clone
 
 from .._validation import FOREST_NODE_DTYPE, Tree
+from ..logs.shared import LARGEST_SEED
 from .checks import holds, labels
 from .tree_checks import TreeChecks
 
 Forest = Any  # ExtraTreesClassifier or RandomForestClassifier, which come without types
 # Of a node that has no children.
 LEAF = -1
-LARGEST_SEED = np.iinfo(np.int32).max
 # Fitted attributes that are plain already, and whether all models have them.
 PLAIN = {
     "classes_": True,

@@ -46,10 +46,9 @@ class Ensemble(NamedTuple):
         `call` is that of a crew; `lanes` are sensors (n_lanes, n_rows, n_sensors), and the state before them is None
         where stretches begin.
         """
-        pasts, states = state or (repeat(None), repeat(None))
-        views = [self._view(scaler, lanes, past) for scaler, past in zip(self.scalers, pasts, strict=False)]
-        channels, pasts = zip(*views, strict=True)
-        proba, states = self.ask_steps(channels, states, call)
+        pasts, states = state or (None, repeat(None))
+        moves, pasts = self.move(lanes, pasts)
+        proba, states = self.ask_steps(self.to_channels(moves), states, call)
         return proba, (pasts, states)
 
     def score_windows(self, log: Rows, window_size: int) -> np.ndarray:
@@ -76,12 +75,13 @@ class Ensemble(NamedTuple):
         self, lanes: np.ndarray, state: Any, window_size: int, call: Callable[..., list[Any]]
     ) -> tuple[np.ndarray, Any]:
         """Return the probabilities at some rows of stretches, and the rows and views to go on from."""
-        rows, pasts = zip(*(state or [(None, None)] * len(self.scalers)), strict=True)
-        views = [self._view(scaler, lanes, past) for scaler, past in zip(self.scalers, pasts, strict=True)]
-        flat = [with_lags(channels, window_size, before) for (channels, _), before in zip(views, rows, strict=True)]
+        rows, pasts = state or ([None] * len(self.scalers), None)
+        moves, pasts = self.move(lanes, pasts)
+        flat = [
+            with_lags(seen, window_size, before) for seen, before in zip(self.to_channels(moves), rows, strict=True)
+        ]
         proba = call(self._score_flat_rows, self.members, cycle(windows for windows, _ in flat))
-        state = [(before, past) for (_, before), (_, past) in zip(flat, views, strict=True)]
-        return mean_log_odds(np.stack(proba)), state
+        return mean_log_odds(np.stack(proba)), ([before for _, before in flat], pasts)
 
     def move(self, lanes: np.ndarray, pasts: Any = None) -> tuple[list[np.ndarray], list[Any]]:
         """Return for each scaler the moves (n_lanes, n_rows, n_moves, n_sensors) of lanes, and what it goes on from.
@@ -103,10 +103,6 @@ class Ensemble(NamedTuple):
     def ask_windows(self, channels: list[np.ndarray], call: Callable[..., list[Any]]) -> np.ndarray:
         """Return the probabilities (n_windows, n_classes) of windows (n_windows, window_size, n_channels) by scaler."""
         return mean_log_odds(np.stack(call(self._score_windows, self.members, cycle(channels))))
-
-    def _view(self, scaler: InputScaler | None, lanes: np.ndarray, past: Any) -> tuple[np.ndarray, Any]:
-        moves, past = _move(scaler, lanes, past)
-        return self._to_channels(scaler, moves), past
 
     def _to_channels(self, scaler: InputScaler | None, moves: np.ndarray) -> np.ndarray:
         channels = moves[..., 0, :] if scaler is None else scaler.to_channels(moves)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.signal import lfilter
 
 from ..logs.autocorrelation import autocorrelation, falling
+from ..logs.input_scaler import moving_mean
 
 # Spans in rows to choose from: what ASD does best with, and four times as much.
 SPANS = (15, 18, 21, 25, 30, 36, 42, 50, 60)
@@ -83,9 +83,7 @@ def smooth(values: np.ndarray, span: float, before: np.ndarray, average: str = "
         return values
     if average == "window":
         return window_mean(values, math.ceil(span), before)
-    alpha = 2.0 / (span + 1.0)
-    mean: np.ndarray = lfilter([alpha], [1.0, alpha - 1.0], values, axis=0, zi=(1.0 - alpha) * before[None])[0]
-    return mean
+    return moving_mean(values[None], span, before[None, None])[0]
 
 
 def window_mean(values: np.ndarray, n_rows: int, before: np.ndarray) -> np.ndarray:

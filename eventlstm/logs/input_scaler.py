@@ -14,7 +14,7 @@ from scipy.signal import lfilter
 from sklearn.base import BaseEstimator
 
 from .lanes import walk
-from .whitening import learn_whitening, turn
+from .whitening import STILL, learn_whitening, turn
 
 VIEWS = ("level", "relative", "whitened")
 
@@ -22,8 +22,6 @@ VIEWS = ("level", "relative", "whitened")
 TAIL = 0.1
 # The 10-90 % range of a normal distribution of deviation one: by it, a range becomes a robust deviation.
 NORMAL_RANGE = 2.563
-# A spread below this share of the sensor's level is rounding: a moving mean of 300 rows is off by up to 150 of them.
-STILL = 1e-12
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -283,7 +281,7 @@ class Past(NamedTuple):
     means: list[np.ndarray]  # for each span, (n_lanes, 1, n_sensors)
 
 
-def moving_mean(X: np.ndarray, span: int, before: np.ndarray) -> np.ndarray:
+def moving_mean(X: np.ndarray, span: float, before: np.ndarray) -> np.ndarray:
     """Return the exponentially weighted mean of `span` rows of lanes, from the mean before (n_lanes, 1, n_sensors)."""
     alpha = 2.0 / (span + 1.0)
     mean, _ = lfilter([alpha], [1.0, alpha - 1.0], X, axis=1, zi=(1.0 - alpha) * before)

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from .lanes import BLOCK_ROWS  # of the sums too: their order of adding up hangs on nothing else
 from .shared import FloatArray, IntArray
 
-# Rows at a time in the sums: what they hold in memory, and an order of adding up that hangs on nothing else.
-BLOCK_ROWS = 16384
 # A direction in which standardised sensors vary less than this is left out: dividing by it would magnify rounding.
 LEAST_VARIANCE = 1e-4
 # Sensors are copies of each other, in whatever unit, from this correlation on.
 COPY = 1 - 1e-8
-# A deviation below this share of the sensor's level is rounding.
+# A spread below this share of the sensor's level is rounding: a moving mean of 300 rows is off by up to 150 of them.
 STILL = 1e-12
 
 
