@@ -96,8 +96,8 @@ class StreamingDetector:
     >>> update = stream.update(row, time=time, run=run)
     >>> update.alarm, update.status
     ('off', ('unknown_run', 'warming_up'))
-    >>> round(update.score - model.predict_proba(log.X)[0, 1], 6)
-    0.0
+    >>> bool(abs(update.score - model.predict_proba(log.X)[0, 1]) < 1e-6)
+    True
     """
 
     def __init__(self, model: Any, policy: AlarmPolicy | None = None, *, late: str = "raise") -> None:
