@@ -115,6 +115,12 @@ def before_last(model: Any, X: Any) -> Any:
     return inner[:-1].transform(X) if isinstance(inner, Pipeline) and len(inner) > 1 else X
 
 
+def steps_of(model: Any) -> list[Any]:
+    """Return the steps of the pipeline inside of searches and thresholds, or else the estimator there by itself."""
+    inner = _inside(model)
+    return [step for _, step in inner.steps] if isinstance(inner, Pipeline) else [inner]
+
+
 def _inside(model: Any) -> Any:
     """Return the pipeline or the estimator inside of searches, thresholds and freezers."""
     if hasattr(model, "best_estimator_"):

@@ -581,6 +581,11 @@ def default_forecaster() -> LSTMForecaster:
     )
 
 
+def row_scorer_of(detector: AnomalyDetector) -> RowScorer:
+    """Return the fitted models of a detector, and how their errors become scores."""
+    return detector._row_scorer()
+
+
 def _says_elapsed(X: Any) -> bool:
     """Return whether the times of a log are lengths of time."""
     index = getattr(X, "index", None)

@@ -489,5 +489,10 @@ default=("relative", "whitened")
         return np.float64 if exact and not is_skorch else np.float32
 
 
+def ensemble_of(model: EventClassifier) -> Ensemble:
+    """Return the fitted members of a classifier and what they see through."""
+    return model._ensemble()
+
+
 def _parameters(estimator: Any) -> dict[str, Any]:
     return {} if estimator is None else estimator.get_params()
