@@ -116,19 +116,22 @@ def inline(estimator: Any, x: Tensor, n_features: int, output: str, **options: A
 
 
 def _convert(estimator: Any, n_features: int, options: dict[str, Any]) -> Any:
+    from onnx.shape_inference import infer_shapes
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import DoubleTensorType
 
     try:
-        return convert_sklearn(
+        model = convert_sklearn(
             estimator,
             initial_types=[("x", DoubleTensorType([None, n_features]))],
             target_opset={"": OPSET, ML: ML_OPSET},
             options={id(estimator): options} if options else None,
         )
+        infer_shapes(model, check_type=True, strict_mode=True)  # some mix single with double precision
     except Exception as error:  # of its own kinds, and whatever its converters run into
         reason = textwrap.shorten(str(error), MAX_REASON_LENGTH).rstrip(".")
         refuse(estimator, f"skl2onnx does not know how ({type(error).__name__}: {reason}).")
+    return model
 
 
 def _take_in(graph: Graph, model: Any, x: Tensor, output: str) -> Tensor:

@@ -44,21 +44,22 @@ class Walk:
         return outputs
 
 
-def run_log(session, model, X, output="score", batch=None):
-    """Return an output at every row of a log, its machines side by side, `batch` of them at a time."""
-    rows = [np.flatnonzero(read_index(X).runs == run) for run in range(read_index(X).n_runs)]
+def run_log(session, model, X, batch=None):
+    """Return the outputs at every row of a log by their names, its machines side by side, `batch` of them at a time."""
+    index = read_index(X)
+    rows = [np.flatnonzero(index.runs == run) for run in range(index.n_runs)]
     begins = np.isin(np.arange(len(X)), first_rows(model, X))
-    values, out = np.asarray(X, dtype=np.float64), [None] * len(X)
+    values, found = np.asarray(X, dtype=np.float64), [{}] * len(X)
     for k in range(0, len(rows), batch or len(rows)):
         some = rows[k : k + (batch or len(rows))]
         walk = Walk(session, len(some))
         for t in range(max(map(len, some))):
             at = np.array([own[min(t, len(own) - 1)] for own in some])  # those at their end repeat their last row
-            told = walk.step(values[at], begins[at])[output]
-            for row, own, value in zip(at, some, told, strict=True):
+            outputs = walk.step(values[at], begins[at])
+            for lane, own in enumerate(some):
                 if t < len(own):
-                    out[row] = value
-    return np.array(out)
+                    found[own[t]] = {name: value[lane] for name, value in outputs.items()}
+    return {name: np.array([row[name] for row in found]) for name in found[0]}
 
 
 def first_rows(model, X):
