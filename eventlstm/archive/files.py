@@ -88,10 +88,11 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     if os.fspath(path).lower().endswith(GRAPH):
         from ..export.onnx_file import export_onnx
 
-        return export_onnx(estimator, path)
-    content = _pack(estimator)
-    with open_whole(path) as file:
-        file.write(content)
+        export_onnx(estimator, path)
+    else:
+        content = _pack(estimator)
+        with open_whole(path) as file:
+            file.write(content)
 
 
 def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:

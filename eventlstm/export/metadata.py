@@ -21,8 +21,7 @@ def describe_step(model: Any, graph: Graph, sensors: list[str]) -> dict[str, str
         "sensors": sensors,
         "policy": policy_of(model).get_params(),
         "window_size": getattr(inner, "window_size_", window_size_of(model)),
-        "max_gap": getattr(_first_part(inner), "max_gap_", None),
-        "max_gaps": getattr(_first_part(inner), "max_gaps_", None),
+        "max_gap": _finite(getattr(_first_part(inner), "max_gap_", np.inf)),
         "time_unit": "ns" if has_dates else "index",
         "state": [
             {"input": name, "output": f"new_{name}", "shape": list(shape), "dtype": dtype, "initial": 0}
@@ -51,6 +50,11 @@ def _first_part(inner: Any) -> Any:
     """Return the part of a blend that knows what ends a stretch, or the model itself."""
     parts = [] if hasattr(inner, "max_gap_") else getattr(inner, "estimators_", [])
     return last_step(parts[0]) if parts else inner
+
+
+def _finite(number: float) -> float | None:
+    """Return a number, None in place of infinity, which JSON does not know."""
+    return number if np.isfinite(number) else None
 
 
 def _as_texts(said: dict[str, Any]) -> dict[str, str]:
