@@ -6,22 +6,30 @@ The letters are those of `networks.cells`; sequences are ``(time, batch, channel
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
 
-from ..networks.cells import PeepholeLSTM, Weights, weights_of
+from ..networks.cells import PeepholeLSTM, weights_of
 from .graph import Tensor
 
 Memory = tuple[Tensor, ...]
 
 
+class Arrays(NamedTuple):
+    """Weights of one direction as `networks.cells.Weights` has them, as arrays."""
+
+    W: np.ndarray  # (gates * hidden, channels)
+    R: np.ndarray  # (hidden, gates * hidden)
+    b: np.ndarray  # (gates * hidden,)
+    b_h: np.ndarray  # (gates * hidden,)
+    p: np.ndarray  # (3 * hidden,), of a peephole layer; empty in others
+
+
 def scan_layer(layer: Any, direction: int, x: Tensor, state: Memory) -> tuple[Tensor, Memory]:
     """Return the outputs (time, batch, hidden) of one direction of a layer, and what it holds after the last step."""
-    w = Weights(
-        *(None if weight is None else weight.detach().cpu().numpy() for weight in weights_of(layer, direction, None))
-    )
+    w = _to_arrays(weights_of(layer, direction, None))
     a = x @ w.W.T + w.b  # (time, batch, gates * hidden)
 
     def step(memory: Memory, a_t: Tensor) -> Memory:
@@ -30,7 +38,7 @@ def scan_layer(layer: Any, direction: int, x: Tensor, state: Memory) -> tuple[Te
     return x.graph.scan(step, state, a, backwards=bool(direction))
 
 
-def lstm_step(a: Tensor, memory: Memory, w: Any) -> Memory:
+def lstm_step(a: Tensor, memory: Memory, w: Arrays) -> Memory:
     """As `networks.cells.lstm_step`."""
     h, c = memory
     i, f, g, o = _gates(a + h @ w.R, 4)
@@ -38,7 +46,7 @@ def lstm_step(a: Tensor, memory: Memory, w: Any) -> Memory:
     return o.map("Sigmoid") * c.map("Tanh"), c
 
 
-def peephole_step(a: Tensor, memory: Memory, w: Any) -> Memory:
+def peephole_step(a: Tensor, memory: Memory, w: Arrays) -> Memory:
     """As `networks.cells.peephole_step`."""
     h, c = memory
     p_i, p_f, p_o = np.split(w.p, 3)
@@ -48,7 +56,7 @@ def peephole_step(a: Tensor, memory: Memory, w: Any) -> Memory:
     return (o + c * p_o).map("Sigmoid") * c.map("Tanh"), c
 
 
-def gru_step(a: Tensor, memory: Memory, w: Any) -> Memory:
+def gru_step(a: Tensor, memory: Memory, w: Arrays) -> Memory:
     """As `networks.cells.gru_step`."""
     (h,) = memory
     r, z, n = _gates(a, 3)
@@ -58,17 +66,22 @@ def gru_step(a: Tensor, memory: Memory, w: Any) -> Memory:
     return (n + z * (h - n),)
 
 
-def rnn_step(a: Tensor, memory: Memory, w: Any) -> Memory:
+def rnn_step(a: Tensor, memory: Memory, w: Arrays) -> Memory:
     """As `networks.cells.rnn_step`."""
     return ((a + memory[0] @ w.R).map("Tanh"),)
 
 
-STEPS: dict[type, Callable[[Tensor, Memory, Any], Memory]] = {
+STEPS: dict[type, Callable[[Tensor, Memory, Arrays], Memory]] = {
     nn.LSTM: lstm_step,
     PeepholeLSTM: peephole_step,
     nn.GRU: gru_step,
     nn.RNN: rnn_step,
 }
+
+
+def _to_arrays(weights: Any) -> Arrays:
+    parts = (weights.W, weights.R, weights.b, weights.b_h, weights.p)
+    return Arrays(*(np.empty(0) if part is None else part.detach().cpu().numpy() for part in parts))
 
 
 def _gates(a: Tensor, n_gates: int) -> list[Tensor]:

@@ -206,7 +206,7 @@ class Graph:
         *,
         backwards: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return the first part of a state after each step along the first axis of `x`, and all parts after the last."""
+        """Return the first part of a state after each step along the first axis of `x`, and all after the last."""
         from onnx import helper
 
         inside = [Tensor(self, self.name("scanned"), value.dtype) for value in (*state, x)]
@@ -216,7 +216,7 @@ class Graph:
             inputs = [_value_info(value.name, value.dtype, None) for value in inside]
             body = self._make_branch(nodes, results, inputs)
         outputs = [self.name("Scan") for _ in results]
-        order = {"scan_input_directions": [int(backwards)], "scan_output_directions": [int(backwards)]}
+        order: dict[str, Any] = {"scan_input_directions": [int(backwards)], "scan_output_directions": [int(backwards)]}
         names = [value.name for value in (*state, x)]
         self.nodes.append(helper.make_node("Scan", names, outputs, body=body, num_scan_inputs=1, **order))
         *last, every = (Tensor(self, name, value.dtype) for name, value in zip(outputs, results, strict=True))

@@ -201,9 +201,10 @@ def _read_nodes(nodes: np.ndarray, bent: np.ndarray | None) -> Tree:
     inner = nodes["is_leaf"] == 0
     left, right = (np.where(inner, nodes[side].astype(np.int64), LEAF) for side in ("left", "right"))
     feature = np.where(inner, nodes["feature_idx"], 0)
-    threshold = nodes["num_threshold"]
+    threshold = nodes["num_threshold"].copy()
     if bent is not None:
-        threshold = np.where(inner & bent[feature], unbend(threshold), threshold)
+        is_bent = inner & bent[feature] & np.isfinite(threshold)
+        threshold[is_bent] = unbend(threshold[is_bent])
     return Tree(feature, threshold, left, right, nodes["missing_go_to_left"], nodes["value"][:, None])
 
 

@@ -155,8 +155,7 @@ def unbend(threshold: np.ndarray) -> np.ndarray:
 
     A split by it sends every value to the side to which its own ``arcsinh`` goes, whatever a runtime makes of that.
     """
-    with np.errstate(over="ignore"):
-        found = np.sinh(threshold)
+    found = np.sinh(threshold)
     for _ in range(MAX_ROUNDINGS):
         found = np.where(np.arcsinh(found) > threshold, np.nextafter(found, -np.inf), found)
     for _ in range(MAX_ROUNDINGS):
