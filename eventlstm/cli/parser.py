@@ -1,4 +1,4 @@
-"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect`` and ``report``."""
+"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report`` and ``export``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ examples:
 REPORT = """\
 Write a page for the browser that shows what a saved model is worth on a labelled log: a verdict, measures with
 intervals beside baselines, and a timeline with a threshold to move. It is one file, and needs no network.
+"""
+EXPORT = """\
+Write a saved model as an ONNX graph, which ONNX Runtime runs beside the machines without eventlstm: at each step it
+takes a row of each machine, whether a stretch begins there, and the state of the step before. The names of the sensors,
+the threshold and the rules for alarms stand in its metadata. Wants: pip install 'eventlstm[onnx]'.
 """
 DETECT = """\
 Learn what is normal in a log without labels, score how far each row is from it, and list the alarms: when, how high,
@@ -83,6 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
             "report", help="show in the browser what a saved model is worth on a log", description=REPORT
         )
     )
+    _add_export(commands.add_parser("export", help="write a saved model as an ONNX graph", description=EXPORT))
     return parser
 
 
@@ -177,6 +183,12 @@ def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("--seed", type=int, default=0, help="seed of all draws (default: 0)")
     report.add_argument("--device", help="torch device to score on (default: the one in fit)")
     report.set_defaults(run_command="report.run_report")
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
+    export.add_argument("-o", "--output", metavar="GRAPH", type=Path, required=True, help="ONNX file to write")
+    export.set_defaults(run_command="export.run_export")
 
 
 def _add_log_options(
