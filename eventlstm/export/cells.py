@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from ..networks.cells import SUFFIXES, PeepholeLSTM
+from .double_cells import Memory, scan_layer
 from .graph import Tensor
-
-Memory = tuple[Tensor, ...]
 
 # Each kind of layer with its operator, and the places of ONNX's gates in torch's order.
 # ONNX: iofc, zrh; torch: ifgo, rzn.
@@ -30,6 +29,8 @@ PEEPHOLES = (0, 2, 1)  # ONNX: iof; ours: ifo
 
 def run_layer(layer: Any, x: Tensor, state: Memory | None) -> tuple[Tensor, Memory]:
     """Return the outputs (time, batch, directions * hidden) of a layer, and the state after the last step."""
+    if x.dtype == np.float64:
+        return _run_exactly(layer, x, state)
     graph, (op, order) = x.graph, OPERATORS[type(layer)]
     W, R, b = (
         _of_directions(layer, names, order) for names in (("weight_ih",), ("weight_hh",), ("bias_ih", "bias_hh"))
@@ -47,6 +48,20 @@ def run_layer(layer: Any, x: Tensor, state: Memory | None) -> tuple[Tensor, Memo
     if not layer.bidirectional:
         return y.squeeze(1), tuple(after)
     return y.transpose(0, 2, 1, 3).reshape(0, 0, -1), tuple(after)
+
+
+def _run_exactly(layer: Any, x: Tensor, state: Memory | None) -> tuple[Tensor, Memory]:
+    """Do what `run_layer` does in double precision, a direction after the other."""
+    turns = []
+    for direction in range(1 + layer.bidirectional):
+        if state is None:
+            zeros = (x.take(0, axis=0) * 0.0) @ np.zeros((layer.weight_ih_l0.shape[1], layer.hidden_size))
+            before = (zeros,) * (1 + has_memory(layer))
+        else:
+            before = tuple(part.take(direction, axis=0) for part in state)
+        turns.append(scan_layer(layer, direction, x, before))
+    after = zip(*(last for _, last in turns), strict=True)
+    return x.graph.concat([y for y, _ in turns], axis=2), tuple(x.graph.stack(parts, axis=0) for parts in after)
 
 
 def has_memory(layer: Any) -> bool:

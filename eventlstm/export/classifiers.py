@@ -6,6 +6,7 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ..detectors.event_blend import EventBlend, weights_of
 from ..detectors.event_classifier import ensemble_of
@@ -17,7 +18,8 @@ from .network_step import run_step
 from .probabilities import mean_log_odds, of_all_classes, to_proba
 from .refusal import refuse
 from .step import Step
-from .views import count_channels, see
+from .trees import boosted_proba
+from .views import bent_channels, count_channels, see
 
 
 def classify(step: Step, row: Tensor, model: Any, n_sensors: int) -> Tensor:
@@ -50,15 +52,23 @@ def _judge_steps(step: Step, row: Tensor, ensemble: Ensemble, warm_up: int, n_se
 
 
 def _judge_windows(step: Step, row: Tensor, ensemble: Ensemble, window_size: int, n_sensors: int) -> list[Tensor]:
-    sizes = [count_channels(scaler, n_sensors) for scaler in ensemble.scalers]
-    windows = [
-        step.part(f"view{k}").last_rows(seen, window_size, size)
-        for k, (seen, size) in enumerate(zip(_see_all(step, row, ensemble, n_sensors), sizes, strict=True))
+    exact = ensemble.dtype == np.float64 and isinstance(ensemble.members[0], HistGradientBoostingClassifier)
+    channels = _see_all(step, row, ensemble, n_sensors, bent=not exact)
+    turns = []
+    for k, (scaler, seen) in enumerate(zip(ensemble.scalers, channels, strict=True)):
+        size = count_channels(scaler, n_sensors)
+        windows = step.part(f"view{k}").last_rows(seen, window_size, size)
+        turns.append(
+            (windows, (window_size, size), np.tile(bent_channels(scaler, n_sensors), window_size) if exact else None)
+        )
+    return [
+        proba_of_windows(member, windows, shape)
+        if bent is None
+        else boosted_proba(member, windows.reshape(0, -1), bent)
+        for member, (windows, shape, bent) in zip(ensemble.members, cycle(turns), strict=False)
     ]
-    turns = zip(ensemble.members, cycle(zip(windows, sizes, strict=True)), strict=False)
-    return [proba_of_windows(member, seen, (window_size, size)) for member, (seen, size) in turns]
 
 
-def _see_all(step: Step, row: Tensor, ensemble: Ensemble, n_sensors: int) -> list[Tensor]:
+def _see_all(step: Step, row: Tensor, ensemble: Ensemble, n_sensors: int, *, bent: bool = True) -> list[Tensor]:
     """Return for each scaler the channels (batch, n_channels) of a row, in the type that members get them."""
-    return [see(step, row, scaler, n_sensors).cast(ensemble.dtype) for scaler in ensemble.scalers]
+    return [see(step, row, scaler, n_sensors, bent=bent).cast(ensemble.dtype) for scaler in ensemble.scalers]

@@ -198,6 +198,30 @@ class Graph:
         self.nodes.append(helper.make_node("If", [condition.name], outputs, **branches))
         return [Tensor(self, name, value.dtype) for name, value in zip(outputs, otherwise, strict=True)]
 
+    def scan(
+        self,
+        step: Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]],
+        state: Sequence[Tensor],
+        x: Tensor,
+        *,
+        backwards: bool = False,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the first part of a state after each step along the first axis of `x`, and all after the last."""
+        from onnx import helper
+
+        inside = [Tensor(self, self.name("scanned"), value.dtype) for value in (*state, x)]
+        with self._branch() as nodes:
+            after = step(tuple(inside[:-1]), inside[-1])
+            results = [*after, after[0].map("Identity")]
+            inputs = [_value_info(value.name, value.dtype, None) for value in inside]
+            body = self._make_branch(nodes, results, inputs)
+        outputs = [self.name("Scan") for _ in results]
+        order: dict[str, Any] = {"scan_input_directions": [int(backwards)], "scan_output_directions": [int(backwards)]}
+        names = [value.name for value in (*state, x)]
+        self.nodes.append(helper.make_node("Scan", names, outputs, body=body, num_scan_inputs=1, **order))
+        *last, every = (Tensor(self, name, value.dtype) for name, value in zip(outputs, results, strict=True))
+        return every, tuple(last)
+
     def finish(self, metadata: dict[str, str]) -> Any:
         """Return the model, which has passed ONNX's checker."""
         import onnx
@@ -220,11 +244,11 @@ class Graph:
         finally:
             self.nodes = above
 
-    def _make_branch(self, nodes: list[Any], results: Sequence[Tensor]) -> Any:
+    def _make_branch(self, nodes: list[Any], results: Sequence[Tensor], inputs: Sequence[Any] = ()) -> Any:
         from onnx import helper
 
         outputs = [_value_info(value.name, value.dtype, None) for value in results]
-        return helper.make_graph(nodes, self.name("branch"), [], outputs)
+        return helper.make_graph(nodes, self.name("branch"), list(inputs), outputs)
 
 
 def onnx_type(dtype: npt.DTypeLike) -> int:

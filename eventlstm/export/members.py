@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..alarms.model_scores import last_step, steps_of
 from ..detectors.outlier_classifier import OutlierClassifier
@@ -17,6 +18,7 @@ from ..recurrent.codes import Codes, check_channels
 from ..recurrent.lstm_autoencoder import LSTMAutoencoder
 from ..recurrent.lstm_classifier import LSTMClassifier
 from ..recurrent.lstm_forecaster import LSTMForecaster
+from ..training.devices import computes_in_bfloat16
 from .graph import Tensor
 from .networks import reconstruct, reconstruct_last, say
 from .probabilities import mean_log_odds, of_all_classes, to_proba, undo_factors
@@ -25,6 +27,7 @@ from .sklearn_parts import forecast_of_samples, proba_of_samples, score_of_sampl
 from .views import arcsinh
 
 Shape = tuple[int, int]
+CPU = torch.device("cpu")
 
 
 def proba_of_windows(member: Any, windows: Tensor, shape: Shape) -> Tensor:
@@ -92,9 +95,9 @@ def median_of(member: LSTMForecaster, quantiles: Tensor) -> Tensor:
 
 def as_network_takes(member: RecurrentEstimator, x: Tensor) -> Tensor:
     """Return values in the type that a network computes in."""
-    if member.precision != "float32":
-        refuse(member, f"precision={member.precision!r} is not that of ONNX's layers. Set precision='float32'.")
-    return x.cast(np.float32)
+    if member.precision == "bfloat16" or (member.precision == "auto" and computes_in_bfloat16(CPU)):
+        refuse(member, f"precision={member.precision!r} rounds to bfloat16 here. Set precision='float32'.")
+    return x.cast(np.float64 if member.precision == "float64" else np.float32)
 
 
 def codes_of(member: RecurrentEstimator) -> Codes:

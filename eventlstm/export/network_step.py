@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..recurrent.base import RecurrentEstimator
-from .cells import Memory, has_memory
+from .cells import has_memory
+from .double_cells import Memory
 from .graph import Tensor
 from .members import as_network_takes, codes_of
 from .networks import embed, encode, say_of

@@ -18,7 +18,8 @@ from ..networks.reconstruction_net import ReconstructionNet
 from ..networks.recurrent_encoder import RecurrentEncoder
 from ..networks.recurrent_net import RecurrentNet
 from ..recurrent.codes import Codes
-from .cells import Memory, linear, run_layer, to_array
+from .cells import linear, run_layer, to_array
+from .double_cells import Memory
 from .graph import Tensor
 
 

@@ -23,6 +23,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from .graph import ML, Tensor
 from .refusal import refuse
+from .views import unbend
 
 LEAF = -1
 AT_MOST, SUM = 0, 1  # ONNX's numbers of a mode of nodes and of the way to put trees together
@@ -155,20 +156,23 @@ def isolation_score(forest: IsolationForest, x: Tensor) -> Tensor:
     return (depth * (-np.log(2.0) / usual)).map("Exp")
 
 
-def boosted_raw(boosted: Any, x: Tensor) -> Tensor:
-    """Return the raw scores (batch, n_trees_per_iteration) of histogram boosting."""
+def boosted_raw(boosted: Any, x: Tensor, bent: np.ndarray | None = None) -> Tensor:
+    """Return the raw scores (batch, n_trees_per_iteration) of histogram boosting.
+
+    Features that are `bent`, (n_features,), have been seen by it through ``arcsinh``, and come as they were before.
+    """
     state = vars(boosted)
     if state.get("is_categorical_") is not None:
         refuse(boosted, "it splits by categories. Encode them before it, and set categorical_features=None.")
     iterations = state["_predictors"]
     n_raw = len(iterations[0])
-    raw = [sum_trees(x, [_read_nodes(trees[k].nodes) for trees in iterations]) for k in range(n_raw)]
+    raw = [sum_trees(x, [_read_nodes(trees[k].nodes, bent) for trees in iterations]) for k in range(n_raw)]
     return x.graph.concat(raw, axis=1) + state["_baseline_prediction"].reshape(1, n_raw)
 
 
-def boosted_proba(boosted: HistGradientBoostingClassifier, x: Tensor) -> Tensor:
-    """Return the probabilities (batch, n_classes) of histogram boosting."""
-    raw = boosted_raw(boosted, x)
+def boosted_proba(boosted: HistGradientBoostingClassifier, x: Tensor, bent: np.ndarray | None = None) -> Tensor:
+    """Return the probabilities (batch, n_classes) of histogram boosting, of features some of which are `bent`."""
+    raw = boosted_raw(boosted, x, bent)
     if len(boosted.classes_) > 2:
         return raw.map("Softmax", axis=1)
     return x.graph.concat([(raw * -1.0).map("Sigmoid"), raw.map("Sigmoid")], axis=1)
@@ -192,12 +196,16 @@ def _read(tree: Any, value: np.ndarray, features: np.ndarray | None = None) -> T
     return Tree(feature, tree.threshold, tree.children_left, tree.children_right, missing, value)
 
 
-def _read_nodes(nodes: np.ndarray) -> Tree:
-    """Return a tree of histogram boosting."""
+def _read_nodes(nodes: np.ndarray, bent: np.ndarray | None) -> Tree:
+    """Return a tree of histogram boosting, whose thresholds are unbent where its features are."""
     inner = nodes["is_leaf"] == 0
     left, right = (np.where(inner, nodes[side].astype(np.int64), LEAF) for side in ("left", "right"))
     feature = np.where(inner, nodes["feature_idx"], 0)
-    return Tree(feature, nodes["num_threshold"], left, right, nodes["missing_go_to_left"], nodes["value"][:, None])
+    threshold = nodes["num_threshold"].copy()
+    if bent is not None:
+        is_bent = inner & bent[feature] & np.isfinite(threshold)
+        threshold[is_bent] = unbend(threshold[is_bent])
+    return Tree(feature, threshold, left, right, nodes["missing_go_to_left"], nodes["value"][:, None])
 
 
 def _path_lengths(tree: Any) -> np.ndarray:

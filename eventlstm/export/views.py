@@ -14,20 +14,37 @@ from .step import Step
 
 # Beyond it one is lost beside a square in double precision.
 LARGE = 1e8
+# How many numbers lie between one and its arcsinh's sinh: a few at one, some 130 at 1e100.
+MAX_ROUNDINGS = 200
 
 
-def see(step: Step, row: Tensor, view: Any, n_sensors: int) -> Tensor:
-    """Return the channels that a view makes of a row (batch, n_sensors) of the log and those before it."""
+def see(step: Step, row: Tensor, view: Any, n_sensors: int, *, bent: bool = True) -> Tensor:
+    """Return the channels that a view makes of a row (batch, n_sensors) of the log and those before it.
+
+    Where they are not `bent`, those that `bent_channels` names are as they are before ``arcsinh`` bends them.
+    """
     if view is None:
         return row
     if isinstance(view, CausalFeatures):
-        return _features(step, row, view, n_sensors)
-    return _channels(_moves(step, row, view, n_sensors), view)
+        return _features(step, row, view, n_sensors, bent)
+    return _channels(_moves(step, row, view, n_sensors), view, bent)
 
 
 def count_channels(view: Any, n_sensors: int) -> int:
     """Return how many channels a view has."""
     return n_sensors if view is None else int(view.n_channels)
+
+
+def bent_channels(view: Any, n_sensors: int) -> np.ndarray:
+    """Return which channels of a view ``arcsinh`` bends, (n_channels,)."""
+    if view is None:
+        return np.zeros(n_sensors, dtype=bool)
+    if isinstance(view, InputScaler):
+        return np.arange(view.n_channels) < (0 if view.view == "level" else len(view.center_))
+    of_views = [np.full(len(scaler.center_), scaler.view != "level") for scaler in view.scalers_[: len(view.views)]]
+    bent = np.concatenate([np.zeros(0, dtype=bool), *of_views])
+    after = 0 if view.lags else len(view.codes_)
+    return np.pad(bent, (view.n_channels - len(bent) - after, after))
 
 
 def _moves(step: Step, row: Tensor, view: InputScaler, n_sensors: int) -> list[Tensor]:
@@ -55,12 +72,15 @@ def _mean(step: Step, row: Tensor, span: int, n_sensors: int) -> Tensor:
     return mean
 
 
-def _channels(moves: list[Tensor], view: InputScaler) -> Tensor:
+def _channels(moves: list[Tensor], view: InputScaler, bent: bool) -> Tensor:
     """Return what a view makes of moves: scaled, bent or clipped, and codes as they are."""
     graph, codes = moves[0].graph, list(view.categorical)
     stacked = graph.stack(moves[: 1 if view.view == "level" else None], axis=1)  # (batch, n_moves, n_sensors)
     scaled = (_measure(stacked, view).reshape(0, -1) - view.center_) / view.scale_
-    scaled = scaled.at_least(-view.clip).at_most(view.clip) if view.view == "level" else arcsinh(scaled)
+    if view.view == "level":
+        scaled = scaled.at_least(-view.clip).at_most(view.clip)
+    elif bent:
+        scaled = arcsinh(scaled)
     return graph.concat([scaled, moves[0].take(codes, axis=1)], axis=1) if codes else scaled
 
 
@@ -103,7 +123,7 @@ def _measured(view: InputScaler) -> list[int]:
     return [k for k in range(n_measured + len(view.categorical)) if k not in view.categorical]
 
 
-def _features(step: Step, row: Tensor, view: CausalFeatures, n_sensors: int) -> Tensor:
+def _features(step: Step, row: Tensor, view: CausalFeatures, n_sensors: int, bent: bool) -> Tensor:
     """Return the last rows as they are, the last ones whitened, and the channels of views."""
     graph, parts = row.graph, []
     n_lags = max(view.lags, view.whitened_lags)
@@ -115,7 +135,7 @@ def _features(step: Step, row: Tensor, view: CausalFeatures, n_sensors: int) -> 
     if view.whitened_lags:
         parts.append(_whiten(rows.tail(-view.whitened_lags, axis=1), view.scalers_[-1]).reshape(0, -1))
     for scaler in view.scalers_[: len(view.views)]:
-        channels = _channels(_moves(step, row, scaler, n_sensors), scaler)
+        channels = _channels(_moves(step, row, scaler, n_sensors), scaler, bent)
         parts.append(channels.take(np.arange(len(scaler.center_)), axis=1) if view.codes_ else channels)
     if view.codes_ and not view.lags:
         parts.append(row.take(view.codes_, axis=1))
@@ -128,3 +148,17 @@ def arcsinh(x: Tensor) -> Tensor:
     small = size.at_most(LARGE)
     of_small = (small + (small * small + 1.0).map("Sqrt")).map("Log")
     return x.map("Sign") * (of_small + (size.at_least(LARGE) / LARGE).map("Log"))
+
+
+def unbend(threshold: np.ndarray) -> np.ndarray:
+    """Return the largest numbers whose ``arcsinh`` is at most some thresholds, as NumPy rounds it.
+
+    A split by it sends every value to the side to which its own ``arcsinh`` goes, whatever a runtime makes of that.
+    """
+    found = np.sinh(threshold)
+    for _ in range(MAX_ROUNDINGS):
+        found = np.where(np.arcsinh(found) > threshold, np.nextafter(found, -np.inf), found)
+    for _ in range(MAX_ROUNDINGS):
+        above = np.nextafter(found, np.inf)
+        found = np.where(np.arcsinh(above) <= threshold, above, found)
+    return found

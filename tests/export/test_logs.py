@@ -29,6 +29,7 @@ from sklearn.tree import DecisionTreeClassifier
 import eventlstm as el
 from eventlstm.alarms.model_scores import last_step, score_rows, threshold_of
 from eventlstm.export import export_onnx
+from eventlstm.export.views import unbend
 
 from .running import Walk, first_rows, open_model, run_log, told
 from .small import AUTOENCODER, FORECASTER, NEW, SMALL, X, Y, detector, make_log, of_windows, small, stateful
@@ -40,6 +41,7 @@ def piped(*steps):
     return make_pipeline(*steps).set_output(transform="pandas")
 
 
+CELLS = ("lstm", "gru", "rnn", "peephole")
 STEPPING = {
     "lstm": stateful(n_estimators=4),
     "gru": stateful(small(cell="gru")),
@@ -50,6 +52,8 @@ STEPPING = {
     "features": stateful(inputs=el.CausalFeatures(lags=2, whitened_lags=2, views=("level", "relative"), spans=(3,))),
     "weighed": stateful(small(class_weight="balanced", loss="focal")),
     "unweighed": stateful(small(class_weight="balanced", correct_prior=False)),
+    **{f"double {cell}": stateful(small(cell=cell, precision="float64")) for cell in CELLS},
+    "double layers": stateful(small(precision="float64", num_layers=2, layer_norm=True, residual=True)),
     "adjusted": stateful(small(loss="logit_adjusted")),
 }
 WINDOWS = {
@@ -99,6 +103,7 @@ DETECTORS = {
     "autoencoder": detector(AUTOENCODER, n_estimators=2),
     "pca": detector(PCA(3, whiten=True)),
     "outliers": detector(IsolationForest(n_estimators=10, random_state=0)),
+    "double": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"precision": "float64"})),
     "not smoothed": detector(FORECASTER, smoothing=1),
 }
 
@@ -283,3 +288,22 @@ def test_a_model_that_is_not_fitted_is_refused(tmp_path):
 def test_an_estimator_by_itself_that_is_not_ours_is_refused(tmp_path):
     with pytest.raises(ValueError, match="LogisticRegression cannot be exported to ONNX: it is no model of this"):
         export_onnx(LogisticRegression().fit(X, Y), tmp_path / "model.onnx")
+
+
+def test_boosted_trees_split_bent_features_as_fit_did_to_the_bit(tmp_path):
+    """Sensors that stand still for rows on end make features a rounding apart, and thresholds between them."""
+    rough, new = X.round(0), NEW.round(0)
+    trees = HistGradientBoostingClassifier(max_iter=40, min_samples_leaf=1, random_state=0)
+    features = el.CausalFeatures(lags=1, whitened_lags=1, views=("relative", "level", "whitened"), spans=(2, 4))
+    model = of_windows(trees, window_size=2, inputs=features).fit(rough, Y)
+    theirs = run_log(open_model(model, tmp_path), model, new)["score"]
+    assert np.abs(theirs - model.predict_proba(new)[:, 1]).max() < 1e-12
+
+
+def test_thresholds_before_a_bend_split_as_those_behind_it():
+    rng = np.random.default_rng(0)
+    numbers = np.concatenate([rng.normal(size=200) * 10.0**k for k in range(-12, 60, 4)])
+    thresholds = np.concatenate([np.arcsinh(numbers), rng.normal(size=200) * 30])
+    before = unbend(thresholds)
+    assert (np.arcsinh(before) <= thresholds).all()
+    assert (np.arcsinh(np.nextafter(before, np.inf)) > thresholds).all()

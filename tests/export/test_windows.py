@@ -15,6 +15,7 @@ WINDOWS = np.random.default_rng(0).normal(size=(60, 7, 3))
 LABELS = (WINDOWS[:, -3:, 1].mean(axis=1) > 0.4).astype(int)
 NEW = np.random.default_rng(1).normal(size=(20, 7, 3)) * 2
 
+CELLS = ("lstm", "gru", "rnn", "peephole")
 POOLINGS = ("last", "mean", "max", "additive", "luong", "multihead")
 CLASSIFIERS = {
     **{f"{pooling}": small(pooling=pooling) for pooling in POOLINGS},
@@ -22,6 +23,7 @@ CLASSIFIERS = {
     "rnn both ways": small(cell="rnn", bidirectional=True),
     "peepholes both ways": small(cell="peephole", bidirectional=True),
     "layers both ways": small(num_layers=2, bidirectional=True, layer_norm=True, residual=True),
+    **{f"double {cell}": small(cell=cell, bidirectional=True, precision="float64", pooling="max") for cell in CELLS},
     "asymmetric": small(loss="asymmetric"),
     "focal": small(loss=el.losses.FocalLoss(gamma=3.0, alpha=0.7)),
     "bag": el.BalancedBaggingLSTMClassifier(SMALL, n_estimators=3, random_state=0),
@@ -41,6 +43,7 @@ FORECASTERS = {
     "unrolled": forecaster(decoder="recurrent"),
     "unrolled gru": forecaster(decoder="recurrent", cell="gru", bidirectional=True),
     "attention": forecaster(pooling="additive"),
+    "double": forecaster(decoder="recurrent", precision="float64"),
     "quantiles": forecaster(loss="quantile", quantiles=(0.1, 0.4, 0.9)),
 }
 AUTOENCODERS = {
@@ -48,6 +51,7 @@ AUTOENCODERS = {
     "mean": autoencoder(error="mean"),
     "told nothing": autoencoder(error="mean", teacher_forcing=None, cell="gru"),
     "layers": autoencoder(num_layers=2, bidirectional=True, layer_norm=True, residual=True),
+    "double": autoencoder(precision="float64"),
     "codes": autoencoder(categorical_channels=[1]),
 }
 
