@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -17,9 +18,11 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+from sklearn.neighbors import LocalOutlierFactor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
@@ -31,6 +34,7 @@ from eventlstm.alarms.model_scores import last_step, score_rows, threshold_of
 from eventlstm.export import export_onnx
 from eventlstm.export.views import unbend
 
+from ..archive.make_archives import FOLDER as ARCHIVES
 from .running import Walk, first_rows, open_model, run_log, told
 from .small import AUTOENCODER, FORECASTER, NEW, SMALL, X, Y, detector, make_log, of_windows, small, stateful
 
@@ -70,6 +74,11 @@ WINDOWS = {
     ),
     "logistic": of_windows(LogisticRegression(max_iter=500), inputs="relative"),
     "scaled logistic": of_windows(make_pipeline(StandardScaler(), LogisticRegression()), inputs=None),
+    "network in a pipeline": of_windows(make_pipeline(StandardScaler(), small())),
+    "searched trees": of_windows(GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [2]}, cv=2)),
+    "bag of trees": of_windows(
+        el.BalancedBaggingLSTMClassifier(DecisionTreeClassifier(max_depth=3), n_estimators=2, random_state=0)
+    ),
     "perceptron": of_windows(make_pipeline(StandardScaler(), MLPClassifier((4,), max_iter=400, tol=0.1))),
     "outliers": of_windows(IsolationForest(n_estimators=10, random_state=0)),
     "outliers of windows": of_windows(AUTOENCODER, inputs="relative"),
@@ -78,6 +87,8 @@ AROUND = {
     "filled": piped(el.ForwardFill(), stateful()),
     "scaled": piped(MinMaxScaler(), StandardScaler(), stateful()),
     "robust": piped(SimpleImputer(), RobustScaler(), stateful()),
+    "nested": piped("passthrough", piped(StandardScaler(), MinMaxScaler()), stateful(inputs="both", n_estimators=3)),
+    "frozen": FrozenEstimator(stateful(window_size=1).fit(X, Y)),
     "threshold": FixedThresholdClassifier(stateful(), threshold=0.1),
     "search": GridSearchCV(stateful(), {"window_size": [4]}, cv=el.RunKFold(2), scoring="average_precision"),
     "blend": el.EventBlend(
@@ -102,6 +113,8 @@ DETECTORS = {
     "boosting": detector(HistGradientBoostingRegressor(max_iter=5, random_state=0)),
     "autoencoder": detector(AUTOENCODER, n_estimators=2),
     "pca": detector(PCA(3, whiten=True)),
+    "novelty": detector(LocalOutlierFactor(novelty=True)),
+    "whitened": detector(FORECASTER, inputs="whitened", targets="change"),
     "outliers": detector(IsolationForest(n_estimators=10, random_state=0)),
     "double": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"precision": "float64"})),
     "not smoothed": detector(FORECASTER, smoothing=1),
@@ -262,6 +275,10 @@ REFUSED = [
     ("Doubling", piped(Doubling(), stateful())),
     ("GradientBoostingClassifier", of_windows(GradientBoostingClassifier(n_estimators=2))),
     ("PolynomialFeatures", of_windows(make_pipeline(PolynomialFeatures(), LogisticRegression()), window_size=1)),
+    (
+        "CalibratedClassifierCV",
+        of_windows(CalibratedClassifierCV(make_pipeline(StandardScaler(), LogisticRegression()))),
+    ),
     ("OneClassSVM", detector(OneClassSVM())),
     ("TruncatedSVD", detector(TruncatedSVD(2))),
     ("LSTMClassifier", stateful(small(precision="bfloat16"))),
@@ -271,7 +288,7 @@ REFUSED = [
 
 
 @pytest.mark.filterwarnings(*QUIET, "ignore:.*rate", "ignore:.*steps")
-@pytest.mark.parametrize(("name", "model"), REFUSED)
+@pytest.mark.parametrize(("name", "model"), REFUSED, ids=[f"{k} {name}" for k, (name, _) in enumerate(REFUSED)])
 def test_what_cannot_be_exported_is_refused_by_name_and_nothing_is_written(name, model, tmp_path):
     model.fit(X, Y)
     with pytest.raises(ValueError, match=f"{name} cannot be exported to ONNX: .*[.]$") as caught:
@@ -286,7 +303,7 @@ def test_a_model_that_is_not_fitted_is_refused(tmp_path):
 
 
 def test_an_estimator_by_itself_that_is_not_ours_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="LogisticRegression cannot be exported to ONNX: it is no model of this"):
+    with pytest.raises(ValueError, match="LogisticRegression cannot be exported to ONNX: it is no model of logs"):
         export_onnx(LogisticRegression().fit(X, Y), tmp_path / "model.onnx")
 
 
@@ -307,3 +324,20 @@ def test_thresholds_before_a_bend_split_as_those_behind_it():
     before = unbend(thresholds)
     assert (np.arcsinh(before) <= thresholds).all()
     assert (np.arcsinh(np.nextafter(before, np.inf)) > thresholds).all()
+
+
+def test_a_log_without_index_is_one_machine_and_has_sensors_by_number(tmp_path):
+    values, labels = X.to_numpy(), Y.to_numpy()
+    model = stateful().fit(values, labels)
+    session = open_model(model, tmp_path)
+    assert np.abs(run_log(session, model, values)["score"] - model.predict_proba(values)[:, 1]).max() < ALIKE
+    assert [json.loads(told(session)["sensors"]), told(session)["time_unit"]] == [["x0", "x1", "x2"], "index"]
+
+
+@pytest.mark.parametrize("path", sorted(ARCHIVES.glob("Event*.eventlstm")), ids=lambda path: path.stem)
+def test_models_that_an_earlier_version_saved_are_exported(path, tmp_path):
+    model = el.load(path)
+    log = make_log(2, 70)[0].iloc[:, [0, 1, 2, 0, 1, 2, 0, 1][: model.n_features_in_]]
+    log = log.set_axis(model.feature_names_in_, axis=1)
+    theirs = run_log(open_model(model, tmp_path), model, log)["probabilities"]
+    assert np.abs(theirs - model.predict_proba(log)).max() < ALIKE
