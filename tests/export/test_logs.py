@@ -54,11 +54,11 @@ STEPPING = {
     "layers": stateful(small(num_layers=3, layer_norm=True, residual=True), inputs="level", n_estimators=1),
     "as they are": stateful(inputs=None),
     "features": stateful(inputs=el.CausalFeatures(lags=2, whitened_lags=2, views=("level", "relative"), spans=(3,))),
-    "weighed": stateful(small(class_weight="balanced", loss="focal")),
-    "unweighed": stateful(small(class_weight="balanced", correct_prior=False)),
+    "weighed": stateful(small(class_weight="balanced", loss="focal", correct_prior=True)),
+    "not set right": stateful(small(class_weight="balanced")),
     **{f"double {cell}": stateful(small(cell=cell, precision="float64")) for cell in CELLS},
     "double layers": stateful(small(precision="float64", num_layers=2, layer_norm=True, residual=True)),
-    "adjusted": stateful(small(loss="logit_adjusted")),
+    "adjusted": stateful(small(loss="logit_adjusted", correct_prior=True)),
 }
 WINDOWS = {
     "lstm of windows": of_windows(SMALL, n_estimators=2),
@@ -144,6 +144,16 @@ def test_scores_of_detectors_are_ours_at_every_row_of_machines_not_met_before(ki
     assert np.ptp(ours) > 100 * ALIKE
 
 
+@pytest.mark.parametrize("kind", ["forecasts", "autoencoder", "pca"])
+def test_sensors_that_stood_still_and_levels_far_off_are_judged_as_ours(kind, tmp_path):
+    still, new = X.assign(mode=5.0), NEW.assign(mode=5.0)
+    new.iloc[40:44, 2] = 5.5  # it moves now
+    new.iloc[60, 0] = 1e4  # beyond what models are shown
+    model = DETECTORS[kind].fit(still, Y)
+    theirs, ours = run_log(open_model(model, tmp_path), model, new)["score"], model.anomaly_score(new)
+    assert (np.abs(theirs - ours) / np.maximum(np.abs(ours), 1.0)).max() < ALIKE
+
+
 @pytest.mark.parametrize("n_machines", [1, 2, 7])
 def test_machines_beside_a_machine_do_not_change_its_scores(n_machines, tmp_path):
     model = AROUND["blend"].fit(X, Y)
@@ -153,7 +163,7 @@ def test_machines_beside_a_machine_do_not_change_its_scores(n_machines, tmp_path
     np.testing.assert_allclose(run_log(session, model, log, batch=n_machines)["score"], alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "boosting on features", "forecasts"])
+@pytest.mark.parametrize("kind", ["lstm", "forest", "boosting on features", "forecasts"])
 def test_small_moves_of_sensors_at_a_high_level_are_seen(kind, tmp_path):
     """Where the level is a million and the moves are of one, single precision would lose a tenth of a move."""
     high, labels = make_log(level=1e6)
