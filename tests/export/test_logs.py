@@ -105,17 +105,19 @@ DETECTORS = {
     "forecasts": detector(FORECASTER, n_estimators=2),
     "relative forecasts": detector(FORECASTER, inputs="relative", norm="mahalanobis", smoothing=3.5, average="window"),
     "quantiles": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"loss": "quantile", "horizon": 2})),
-    "layers": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"num_layers": 2, "layer_norm": True})),
+    "layers of forecasts": detector(
+        el.LSTMForecaster(**FORECASTER.get_params() | {"num_layers": 2, "layer_norm": True})
+    ),
     "forecasts of windows": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"bidirectional": True})),
     "attending": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"pooling": "multihead"}), n_estimators=2),
     "ridge": detector(Ridge(), inputs="relative"),
-    "forest": detector(RandomForestRegressor(5, random_state=0)),
-    "boosting": detector(HistGradientBoostingRegressor(max_iter=5, random_state=0)),
+    "forest of forecasts": detector(RandomForestRegressor(5, random_state=0)),
+    "boosted forecasts": detector(HistGradientBoostingRegressor(max_iter=5, random_state=0)),
     "autoencoder": detector(AUTOENCODER, n_estimators=2),
     "pca": detector(PCA(3, whiten=True)),
     "novelty": detector(LocalOutlierFactor(novelty=True)),
     "whitened": detector(FORECASTER, inputs="whitened", targets="change"),
-    "outliers": detector(IsolationForest(n_estimators=10, random_state=0)),
+    "isolation": detector(IsolationForest(n_estimators=10, random_state=0)),
     "double": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"precision": "float64"})),
     "not smoothed": detector(FORECASTER, smoothing=1),
 }
@@ -334,6 +336,14 @@ def test_thresholds_before_a_bend_split_as_those_behind_it():
     before = unbend(thresholds)
     assert (np.arcsinh(before) <= thresholds).all()
     assert (np.arcsinh(np.nextafter(before, np.inf)) > thresholds).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*of the rows have fewer than window_size")
+def test_history_is_as_long_as_the_longest_stretch_of_fit_at_most(tmp_path):
+    model = stateful(window_size=500).fit(X, Y)
+    assert model.window_size_ < 500
+    theirs = run_log(open_model(model, tmp_path), model, NEW)["score"]
+    assert np.abs(theirs - model.predict_proba(NEW)[:, 1]).max() < 1e-7
 
 
 def test_a_log_without_index_is_one_machine_and_has_sensors_by_number(tmp_path):
