@@ -1,4 +1,6 @@
-"""How far scores of ONNX Runtime are from ours over 10,000 rows of each kind: `python -m tests.export.ten_thousand_rows`.
+"""How far scores of ONNX Runtime are from ours over 10,000 rows of each kind.
+
+    python -m tests.export.ten_thousand_rows
 
 A line for each: the largest difference (of detectors relative to scores above one), the share of rows beyond 1e-5, the
 time of a call for ten machines, and the size of the file.
@@ -26,9 +28,8 @@ def main():
     for group, models in KINDS.items():
         for kind, model in models.items():
             if kind in sys.argv[1:] or not sys.argv[1:]:
-                print(
-                    f"{group:10}{kind:22}{measure(model.fit(*learnt), new, relative=group == 'detectors')}", flush=True
-                )
+                found = measure(model.fit(*learnt), new, relative=group == "detectors")
+                print(f"{group:10}{kind:22}{found}", flush=True)
 
 
 def measure(model, new, *, relative):

@@ -1,10 +1,13 @@
 """Models of logs as ONNX graphs of a step: their scores are ours, row by row, whatever the machines in a call."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA, TruncatedSVD
@@ -88,7 +91,6 @@ AROUND = {
     "scaled": piped(MinMaxScaler(), StandardScaler(), stateful()),
     "robust": piped(SimpleImputer(), RobustScaler(), stateful()),
     "nested": piped("passthrough", piped(StandardScaler(), MinMaxScaler()), stateful(inputs="both", n_estimators=3)),
-    "frozen": FrozenEstimator(stateful(window_size=1).fit(X, Y)),
     "threshold": FixedThresholdClassifier(stateful(), threshold=0.1),
     "search": GridSearchCV(stateful(), {"window_size": [4]}, cv=el.RunKFold(2), scoring="average_precision"),
     "blend": el.EventBlend(
@@ -182,6 +184,29 @@ def test_missing_values_are_filled_within_a_stretch_as_forward_fill_does(tmp_pat
     assert holes.isna().to_numpy()[first_rows(model, NEW)].any()
     theirs = run_log(open_model(model, tmp_path), model, holes)["score"]
     assert np.abs(theirs - model.predict_proba(holes)[:, 1]).max() < ALIKE
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A model that fills missing values, and its session."""
+    parts = [("networks", stateful()), ("trees", of_windows(ExtraTreesClassifier(5, random_state=0), window_size=3))]
+    model = piped(el.ForwardFill(), el.EventBlend(parts)).fit(X, Y)
+    return model, open_model(model, tmp_path_factory.mktemp("filled"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_rows=st.lists(st.integers(1, 12), min_size=1, max_size=4))
+def test_any_log_with_gaps_and_missing_values_is_scored_as_we_do(filled, seed, n_rows):
+    rng, (model, session) = np.random.default_rng(seed), filled
+    runs = np.repeat([f"run {k}" for k in range(len(n_rows))], n_rows)
+    times = np.cumsum(np.where(rng.random(len(runs)) < 0.2, 600, 1))
+    index = pd.MultiIndex.from_arrays([runs, pd.Timestamp("2025") + pd.to_timedelta(times, unit="min")])
+    values = pd.DataFrame(rng.normal(size=(len(runs), 3)) * 3, index, columns=X.columns)
+    log = values.mask(rng.random(values.shape) < 0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of logs that are torn, or sampled at other rates
+        ours = model.predict_proba(log)[:, 1]
+    assert np.abs(run_log(session, model, log)["score"] - ours).max() < ALIKE
 
 
 CODED = {
@@ -344,6 +369,12 @@ def test_history_is_as_long_as_the_longest_stretch_of_fit_at_most(tmp_path):
     assert model.window_size_ < 500
     theirs = run_log(open_model(model, tmp_path), model, NEW)["score"]
     assert np.abs(theirs - model.predict_proba(NEW)[:, 1]).max() < 1e-7
+
+
+def test_a_frozen_model_is_exported(tmp_path):
+    model = FrozenEstimator(stateful(window_size=1).fit(X, Y))
+    theirs = run_log(open_model(model, tmp_path), model, NEW)["score"]
+    assert np.abs(theirs - model.predict_proba(NEW)[:, 1]).max() < ALIKE
 
 
 def test_a_log_without_index_is_one_machine_and_has_sensors_by_number(tmp_path):
