@@ -146,6 +146,9 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
 
     Long logs are learnt in a budget, of steps of a network and of rows of a tree, that is what 39,000 rows take. Air
     quality, with 99,000, had .372 without it and has .390, where 15 epochs are learnt by heart; the trees lose nothing.
+    On 100,000 rows of 20 sensors the networks of each view cost about as much time of one core as
+    `HistGradientBoostingClassifier` on ten flattened rows, the forest too, and the boosted trees one and a half times
+    as much.
 
     Before, the default parts were three: networks on "level", networks on "relative", and gradient boosting on the last
     ten rows. ``EventBlend([("level", EventClassifier(inputs="level", n_estimators=2)), ("relative",
