@@ -33,6 +33,7 @@ from ..recurrent.members import (
     refuse_unseeded_checkpoints,
     set_categorical_channels,
     set_n_channels,
+    settle_max_samples,
     settle_prior_bias,
     stops_early,
 )
@@ -190,7 +191,9 @@ default=("relative", "whitened")
     Training sees the padded windows of early rows as scoring does: without them, a logistic regression on a log with
     many gaps fell from an average precision of .47 to .23, misled by windows of a kind it had never met.
 
-    With ``early_stopping=True`` in the estimator, whole runs are held out to watch the loss on.
+    With ``early_stopping=True`` in the estimator, whole runs are held out to watch the loss on. A number of rows as
+    `max_samples` of an ``ExtraTreesClassifier`` is for long logs: where there are no more, each tree sees all of them
+    once, as without ``bootstrap``.
 
     Examples
     --------
@@ -431,6 +434,7 @@ default=("relative", "whitened")
             return member.fit_steps(train.values, train.labels, train.weight, **size)
         windows, rows = self._cut(train)
         set_n_channels(member, windows)
+        settle_max_samples(member, len(windows))
         arguments = {}
         if train.weight is not None and has_fit_parameter(member, "sample_weight"):
             arguments["sample_weight"] = train.weight[rows]
