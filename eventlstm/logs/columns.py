@@ -38,8 +38,8 @@ LARGEST_FLOAT_LABEL = 2**53 - 1
 
 
 @contextmanager
-def name_faults(path: Path) -> Iterator[None]:
-    """Put the name of the file before whatever is wrong in it, on one line."""
+def name_faults(path: Any) -> Iterator[None]:
+    """Put the name of the file, or of another source, before whatever is wrong in it, on one line."""
     try:
         yield
     except FileNotFoundError:
@@ -138,11 +138,12 @@ def _find_ranges(schema: Any) -> dict[str, range]:
     return {i["name"]: range(i["start"], i["stop"], i["step"]) for i in indexes if i["name"]}
 
 
-def check_present(names: list[str], asked: list[str]) -> None:
-    """Raise an error for the first column asked for that is not among `names`."""
+def check_present(names: list[str], asked: list[str], holder: str = "file") -> None:
+    """Raise an error for the first column asked for that is not among `names`, which are those of the `holder`."""
     for name in asked:
         if name not in names:
-            fault = f"There is no column {quote(name)}; the file has {enumerate_names(names)}."
+            has = "have" if holder == "files" else "has"
+            fault = f"There is no column {quote(name)}; the {holder} {has} {enumerate_names(names)}."
             raise ValueError(f"{fault} {_hint_at(str(name), names)}")
 
 

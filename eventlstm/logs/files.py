@@ -1,4 +1,4 @@
-"""Sensor logs from files: CSV (plain or gzipped) and Parquet in, a `Log` out.
+"""Sensor logs from files, CSV (plain or gzipped) and Parquet, and from databases: a table in, a `Log` out.
 
 `X` holds (n_rows, n_sensors) floats, `y` the (n_rows,) labels or None; both share one sorted index, the time
 or (run, ..., time).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,14 +24,14 @@ from .columns import (
     parse_runs,
     parse_sensors,
     quote,
-    read_columns,
-    read_names,
     refuse_repeated,
 )
 from .event_files import label_by_events
 from .index import find_turns
 from .log import Log
+from .long_tables import LongLayout, join_as_of
 from .shared import IntArray, warn
+from .sources import FILE, Source, open_source
 from .times import Clock, parse_times, refuse_beyond, to_instants
 
 DUPLICATES = ("error", "first", "mean")
@@ -47,24 +48,38 @@ def read_log(
     sensors: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     duplicates: str = "error",
+    query: str | None = None,
+    layout: str = "wide",
+    sensor: str = "sensor",
+    value: str = "value",
+    step: Any = None,
+    max_age: Any = None,
+    ages: bool = False,
 ) -> Log:
-    r"""Read a sensor log from a CSV or Parquet file.
+    r"""Read a sensor log from CSV or Parquet files or from a database.
 
     Parameters
     ----------
     path : str or path-like
         The file, a row per time step and a column per sensor: ``.csv``, ``.csv.gz``, ``.gz`` (a gzipped CSV),
         ``.parquet`` or ``.pq``. A CSV file has a header, commas between cells and points in numbers. Parquet
-        needs ``pip install "eventlstm[parquet]"``.
+        needs ``pip install "eventlstm[parquet]"``. A folder of such files, or a pattern such as ``"logs/*.csv"`` or
+        ``"logs/**/*.parquet"``, is all of them, which must have the same columns. Or, with `query`, the URL of a
+        database, as SQLAlchemy writes it: ``"duckdb:///plant.db"``, ``"sqlite:///plant.db"`` (four slashes before an
+        absolute path), ``"postgresql://user:${PASSWORD}@host/plant"``, where ``${PASSWORD}`` is a variable of the
+        environment.
     time : str
         Column of the time. Numbers stay numbers, in their own unit; text is read as date-times, best in ISO
         form (``2024-05-31T13:00:00``, with or without a time zone): a file in which day and month could be
         swapped is refused. Where offsets from UTC differ, as over a change to summer time, all become UTC. Numbers
         that are all dates in digits (``20240531``, ``20240531130000``) are read as date-times.
     run : str or list of str, default=None
-        Column, or columns, naming the run (machine, engine, batch) of each row. None: a single run.
+        Column, or columns, naming the run (machine, engine, batch) of each row. None: a single run, or of several
+        files a run each. ``"file"``, where it is no column, is the name of the file without its suffixes; of files of
+        the same name, the folder is part of it. An empty list: a single run, also of several files.
     label : str, default=None
-        Column of the labels: 0 and 1, true and false (read as 1 and 0), or any other classes; none missing.
+        Column of the labels: 0 and 1, true and false (read as 1 and 0), or any other classes; none missing. In a long
+        table, the name among its sensors whose values are the labels, of any age.
     events : str or path-like, default=None
         Instead of `label`: a CSV or Parquet file with a row per event, its columns ``start`` and ``end`` and,
         where `run` is given, the columns of the same names. Rows of the log with ``start <= time <= end``, to
@@ -84,22 +99,30 @@ def read_log(
     log : Log
         ``log.X`` is a DataFrame of shape (n_rows, n_sensors): float32 where a Parquet file says so, else
         float64; missing values are kept as NaN. Its index is the time for a single run, else a MultiIndex of
-        the run columns and the time, and is named after them. Rows are sorted by run, then time. ``log.y`` is
+        the run columns and the time, and is named after them. Rows are sorted by run, then time. Of a long table
+        ``log.X.attrs["carried_forward"]`` tells for each sensor at which share of the rows it had no reading since the
+        row before. ``log.y`` is
         a Series of the same index, named after the label column or ``"event"``; None without either.
 
     Raises
     ------
     FileNotFoundError
-        If `path` or `events` does not exist.
+        If `path` or `events` does not exist, or a folder or pattern has no file.
     ImportError
-        If the file is Parquet and pyarrow is not installed.
+        If the file is Parquet and pyarrow is not installed, or a query needs duckdb or SQLAlchemy.
     ValueError
+        If a database cannot be reached or refuses the query; the password is not told. If files differ in columns.
         If a file is empty or damaged; a column is missing or asked for twice; a time, run or label is missing
         or unreadable; a row is cut short; a sensor is not a finite number; two rows share run and time; the clock of
         a run runs back now and then; or an event names a run that the log does not have or ends before it starts.
 
     Notes
     -----
+    Of a database, times with a zone become UTC, NULL a missing value, decimals and unsigned integers int64 or float64.
+
+    A long table is joined as `pandas.merge_asof` does unless told otherwise: never backward, never over the border of a
+    run.
+
     Cells such as ``NA`` or ``None`` in a CSV file are missing values. Text that names runs becomes numbers if
     every name reads like one, which ``07`` does not; an event finds its run by the text of the name.
 
@@ -125,6 +148,7 @@ def read_log(
     >>> log.y.tolist()
     [0, 1, 0]
     """
+    long = LongLayout.of(layout, sensor=sensor, value=value, step=step, max_age=max_age, ages=ages)
     return read_log_and_clock(
         path,
         time=time,
@@ -134,6 +158,8 @@ def read_log(
         sensors=sensors,
         drop=drop,
         duplicates=duplicates,
+        query=query,
+        long=long,
     )[0]
 
 
@@ -147,6 +173,8 @@ def read_log_and_clock(
     sensors: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     duplicates: str = "error",
+    query: str | None = None,
+    long: LongLayout | None = None,
     like: Clock | None = None,
 ) -> tuple[Log, Clock]:
     """Return what `read_log` does, and how its times are written; `like` is how those of another log of it are."""
@@ -154,12 +182,44 @@ def read_log_and_clock(
         raise ValueError(f"label={label!r} and events={str(events)!r} are both given. Pass one of them.")
     if duplicates not in DUPLICATES:
         raise ValueError(f"duplicates={duplicates!r} is unknown. Choose one of {list(DUPLICATES)}.")
-    path, runs, labels = Path(path), _as_list(run), _as_list(label)
-    with name_faults(path):
-        chosen = _choose_sensors(read_names(path), [time, *runs, *labels], sensors, _as_list(drop))
-        table = read_columns(path, [time, *runs, *labels, *chosen], text=runs)
+    source = open_source(path, query)
+    runs = _find_runs(source, run, long)
+    if long is None:
+        log, clock = _read(source, time, runs, label, sensors, _as_list(drop), duplicates, like)
+    else:
+        readings, clock = _read(source, time, [*runs, long.sensor], None, [long.value], [], duplicates, like)
+        with name_faults(source):
+            log = join_as_of(readings.X, long, label, _as_list(sensors) or None, _as_list(drop))
+            log = log if log.y is None else log._replace(y=parse_labels(log.y))
+    return (log if events is None else log._replace(y=label_by_events(log.X.index, Path(events), runs, clock))), clock
+
+
+def _find_runs(source: Source, run: str | Sequence[str] | None, long: LongLayout | None) -> list[str]:
+    """Return the columns of the run; where none are said, those of the source, but for one that names the sensor."""
+    if run is not None:
+        return _as_list(run)
+    return [name for name in source.runs if long is None or name != long.sensor]
+
+
+def _read(
+    source: Source,
+    time: str,
+    runs: list[str],
+    label: str | None,
+    sensors: str | Sequence[str] | None,
+    drop: list[str],
+    duplicates: str,
+    like: Clock | None,
+) -> tuple[Log, Clock]:
+    """Return a log of columns as they are, sorted, and how its times are written."""
+    labels, names = _as_list(label), source.read_names()
+    names = [*names, FILE] if FILE in [time, *runs, *labels] and source.knows_file and FILE not in names else names
+    with source.named():
+        chosen = _choose_sensors(names, [time, *runs, *labels], sensors, drop, source.holder)
+    table = source.read_columns([time, *runs, *labels, *chosen], text=runs)
+    with source.named():
         if table.empty:
-            raise ValueError("The file has no row of data. Pass one with at least one row.")
+            raise ValueError(f"The {source.holder} has no row of data. Pass one with at least one row.")
         times, clock = parse_times(table.pop(time), like)
         refuse_beyond(times)
         index = _make_index([parse_runs(table.pop(name)) for name in runs], times)
@@ -168,8 +228,7 @@ def read_log_and_clock(
             _refuse_duplicates(index)
         y = None if label is None else parse_labels(table.pop(label)).set_axis(index)
         log = Log(parse_sensors(table, chosen).set_axis(index), y)
-        log = _settle_order(log, duplicates, path)
-    return (log if events is None else log._replace(y=label_by_events(log.X.index, Path(events), runs, clock))), clock
+        return _settle_order(log, duplicates, source), clock
 
 
 def _as_list(names: str | Sequence[str] | None) -> list[str]:
@@ -177,11 +236,11 @@ def _as_list(names: str | Sequence[str] | None) -> list[str]:
 
 
 def _choose_sensors(
-    names: list[str], keys: list[str], sensors: str | Sequence[str] | None, drop: list[str]
+    names: list[str], keys: list[str], sensors: str | Sequence[str] | None, drop: list[str], holder: str
 ) -> list[str]:
     """Return the sensors in the order asked for, after a check that columns exist and have one use each."""
     asked = [*keys, *_as_list(sensors), *drop]
-    check_present(names, asked)
+    check_present(names, asked, holder)
     refuse_repeated(asked, "is asked for twice. Name it once: as time, run, label, sensor or drop.")
     others = [name for name in names if name not in asked and not name.startswith(NAMELESS)]
     chosen = others if sensors is None else _as_list(sensors)
@@ -196,14 +255,14 @@ def _make_index(runs: list[pd.Series], times: pd.Index) -> pd.Index:
     return pd.MultiIndex.from_arrays([*runs, times], names=names) if runs else times
 
 
-def _settle_order(log: Log, duplicates: str, path: Path) -> Log:
+def _settle_order(log: Log, duplicates: str, path: Any) -> Log:
     """Return a log in the order of run and time, with one row for each; `duplicates` says how, see `read_log`."""
     if duplicates != "error":
         log = _merge(log, duplicates, path)
     return log if log.X.index.is_monotonic_increasing else _take(log, log.X.index.argsort())
 
 
-def _merge(log: Log, duplicates: str, path: Path) -> Log:
+def _merge(log: Log, duplicates: str, path: Any) -> Log:
     """Return a log with the first or the mean of the rows that share run and time, in the order of the file."""
     rows = _find_new_rows(log)
     log = _take(log, rows)
