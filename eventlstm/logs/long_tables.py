@@ -138,7 +138,8 @@ def _make_grid(found: Readings, step: Any) -> pd.DataFrame:
         warn(f"{(n_rows == 0).sum()} of {len(n_rows)} runs are shorter than a step, and have no row.")
     runs = np.repeat(np.arange(len(n_rows)), n_rows)
     counts = np.arange(len(runs)) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
-    return pd.DataFrame({"run": runs, "time": (counts + begins[runs]) * step})
+    times = (counts + begins[runs]) * step
+    return pd.DataFrame({"run": runs, "time": times.astype(np.result_type(times, found.times))})
 
 
 def _divide(times: np.ndarray, step: Any, up: bool) -> np.ndarray:
@@ -165,13 +166,16 @@ def _join_all(
 
 def _join(grid: pd.DataFrame, found: Readings, name: str, max_age: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the value of a sensor at each row, and its age."""
-    own = found.sensors == found.names.index(name)
-    times = found.times[own].astype(grid["time"].dtype, copy=False)
-    right = pd.DataFrame({"run": found.runs[own], "time": times, "value": found.values[own], "read": times})
+    own = np.flatnonzero(found.sensors == found.names.index(name))
+    times = found.times[own].astype(grid["time"].dtype, copy=False)  # whole numbers, where steps are fractions
+    right = pd.DataFrame({"run": found.runs[own], "time": times, "reading": np.arange(len(own))})
     left = grid.sort_values("time", kind="stable")
     joined = pd.merge_asof(left, right.sort_values("time", kind="stable"), on="time", by="run", tolerance=max_age)
     joined = joined.set_axis(left.index).sort_index()
-    return joined["value"].to_numpy(), (joined["time"] - joined["read"]).to_numpy(dtype=np.float64)
+    missing = joined["reading"].isna().to_numpy()
+    reading = joined["reading"].fillna(0).to_numpy(dtype=np.intp)  # times of today in nanoseconds are no whole floats
+    ages = (joined["time"].to_numpy() - times[reading]).astype(np.float64)
+    return np.where(missing, np.nan, found.values[own][reading]), np.where(missing, np.nan, ages)
 
 
 def _make_index(grid: pd.DataFrame, owners: pd.Index | None, index: pd.Index, clock: pd.Index) -> pd.Index:
