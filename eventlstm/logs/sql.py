@@ -19,6 +19,7 @@ from .urls import database_file, fill_in, hide, show
 
 ROWS_AT_ONCE = 50_000  # of a result, as Python objects some 20 MB
 MAX_LENGTH = 180  # of what a database says
+VALUE = "value_{}"  # the name of what is bound at a place
 POSTGRESQL = ("postgresql", "postgres", "timescaledb")  # as users write it; psycopg is the driver
 NO_SQL = 'Databases need SQLAlchemy, PostgreSQL also psycopg. Run: pip install "eventlstm[sql]"'
 
@@ -64,7 +65,7 @@ def _replace(connection: Any, table: StoredTable) -> None:
     if len(old):
         connection.execute(sql.delete(target).where(*conditions), _to_records(old, texts, is_sqlite))
     if len(table.rows):
-        values = {name: sql.bindparam(f"v{k}") for k, name in enumerate(table.rows.columns)}
+        values = {name: sql.bindparam(VALUE.format(k)) for k, name in enumerate(table.rows.columns)}
         connection.execute(sql.insert(target).values(values), _to_records(table.rows, texts, is_sqlite))
 
 
@@ -73,10 +74,10 @@ def _condition(table: StoredTable, target: Any) -> tuple[pd.DataFrame, list[Any]
     sql = _import_sqlalchemy()
     if table.spans is None:
         old, names = table.rows[table.keys], table.keys
-        return old, [target.c[name] == sql.bindparam(f"v{k}") for k, name in enumerate(names)]
+        return old, [target.c[name] == sql.bindparam(VALUE.format(k)) for k, name in enumerate(names)]
     *runs, start = table.keys
-    conditions = [target.c[name] == sql.bindparam(f"v{k}") for k, name in enumerate(runs)]
-    first, last = sql.bindparam(f"v{len(runs)}"), sql.bindparam(f"v{len(runs) + 1}")
+    conditions = [target.c[name] == sql.bindparam(VALUE.format(k)) for k, name in enumerate(runs)]
+    first, last = sql.bindparam(VALUE.format(len(runs))), sql.bindparam(VALUE.format(len(runs) + 1))
     return table.spans, [*conditions, target.c[start] >= first, target.c[start] <= last]
 
 
@@ -110,7 +111,7 @@ def _define(table: StoredTable, connection: Any) -> Any:
 def _to_records(rows: pd.DataFrame, texts: list[str], is_sqlite: bool) -> list[dict[str, Any]]:
     """Return rows as what drivers take, named by their places; date-times as text where a database has none."""
     columns = [_to_values(rows[name], name in texts, is_sqlite) for name in rows]
-    names = [f"v{k}" for k in range(len(columns))]
+    names = [VALUE.format(k) for k in range(len(columns))]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
