@@ -20,6 +20,7 @@ LAYOUTS = ("wide", "long")
 SECOND = 10**9  # nanoseconds
 MOST_CELLS = 500_000_000  # 4 GB of float64
 AGE = "{}_age"
+STEP = "step"  # in `X.attrs`, as text: what `step` was, or what was learnt
 CARRIED = "carried_forward"  # in `X.attrs`: the share of cells of each sensor that had no reading since the row before
 ROUNDING = 1e-9  # of times in fractions, which need not be whole multiples of a step to the last bit
 
@@ -61,7 +62,7 @@ def join_as_of(
 ) -> Log:
     """Return readings, whose index is (runs ..., sensor, time), as a log of even steps, and the labels among them.
 
-    `X.attrs` holds the share of cells carried forward.
+    `X.attrs` holds the step and the share of cells carried forward.
     """
     clock, owners, found = readings.index.levels[-1], _owners(readings.index), _take_apart(readings)
     check_present(found.names, [*([] if label is None else [label]), *drop], "long table")
@@ -75,6 +76,7 @@ def join_as_of(
     X = values.join(_name_ages(ages, clock)) if layout.ages else values
     y = None if label is None else _read_labels(_join(grid, found, label, None)[0][known], index, label)
     X = _select(X[known], sensors).set_axis(index)
+    X.attrs[STEP] = str(pd.Timedelta(step, "ns")) if isinstance(clock, pd.DatetimeIndex) else str(step)
     X.attrs[CARRIED] = _share_carried(values[known], ages[known], step, [name for name in kept if name in X])
     return Log(X, y)
 
