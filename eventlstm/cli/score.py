@@ -32,7 +32,7 @@ from .alarm_text import (
 )
 from .labels import label_rows
 from .names import BLEND, NETWORKS
-from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
+from .outputs import ALARM_COLUMNS, SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
 from .shared import print_doubtful_sensors
 from .sources import read_source
 from .tables import alarms_table, check_targets, scores_table, write_all
@@ -44,6 +44,8 @@ def run_score(options: argparse.Namespace) -> None:
     model = load(options.model, device=options.device)
     *runs, time = _known_names(model, options)
     refuse_names_of_outputs([*(options.run or runs), *([time] if time else [])], SCORE_COLUMNS)
+    if options.alarms_table:
+        refuse_names_of_outputs(options.run or runs, ALARM_COLUMNS)
     if time is not None:
         check_targets(_targets(options), [*(options.run or runs), time])
     log = read_log_like(model, options)

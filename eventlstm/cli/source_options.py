@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .secrets import hide_users
+
 LOG = "CSV, CSV.gz or Parquet file, a row per time step; a folder, a pattern ('logs/*.csv'), a database's URL"
 
 
@@ -14,11 +16,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
-        if "://" in message:
-            from ..logs.urls import show_all  # which takes pandas along
-
-            message = show_all(message)
-        super().error(message)
+        super().error(hide_users(message))
 
 
 def source(text: str) -> Path | str:

@@ -33,6 +33,7 @@ from .long_tables import LongLayout, join_as_of
 from .shared import IntArray, warn
 from .sources import FILE, Source, open_source
 from .times import Clock, parse_times, refuse_beyond, to_instants
+from .urls import is_url
 
 DUPLICATES = ("error", "first", "mean")
 MAX_ROWS_SHOWN = 3
@@ -93,6 +94,26 @@ def read_log(
         What becomes of rows that share run and time: an error; the first of them; or the mean of each sensor, of
         rows that agree in their label. A UserWarning says how many there were. Rows that are repeated whole, as where
         two exports overlap, are taken once, unless it is "error".
+    query : str, default=None
+        SQL whose result is the table. At a URL it runs in that database: DuckDB (``pip install "eventlstm[duckdb]"``),
+        or any that SQLAlchemy knows (``pip install "eventlstm[sql]"``, with drivers of SQLite and PostgreSQL). With
+        files, DuckDB runs it over them, as the table ``log``: ``"SELECT * FROM log WHERE hour > 5"``. Nothing that it
+        changes in a database is kept.
+    layout : {"wide", "long"}, default="wide"
+        "long": a row per reading, as historians export them: columns of the time, the run, the `sensor` and the
+        `value`. Each row of the log then has the last value of each sensor read at or before it, within the run.
+    sensor, value : str, default="sensor" and "value"
+        Columns of a long table: the name of the sensor, and what it read. A missing value means that nothing is known
+        until the next.
+    step : str, Timedelta or number, default=None
+        From row to row of what becomes of a long table: for date-times such as ``"10s"``, else in the unit of the
+        times. Rows are at its multiples, counted from 1970 (UTC) or 0. None: the median step of the sensor that is
+        fastest by it. Name it where logs are to be read alike.
+    max_age : str, Timedelta or number, default=None
+        How old a value may be to stand in a row. Rows without any value are left out. None: however old.
+    ages : bool, default=False
+        Whether a column ``<sensor>_age`` follows for each sensor of a long table: how long before the row its value
+        was read, in seconds or in the unit of the times, NaN where there is none.
 
     Returns
     -------
@@ -182,6 +203,8 @@ def read_log_and_clock(
         raise ValueError(f"label={label!r} and events={str(events)!r} are both given. Pass one of them.")
     if duplicates not in DUPLICATES:
         raise ValueError(f"duplicates={duplicates!r} is unknown. Choose one of {list(DUPLICATES)}.")
+    if is_url(events):
+        raise ValueError("Events come from a file, and a URL was passed. Name a CSV or Parquet file.")
     source = open_source(path, query)
     runs = _find_runs(source, run, long)
     if long is None:
@@ -245,7 +268,7 @@ def _choose_sensors(
     others = [name for name in names if name not in asked and not name.startswith(NAMELESS)]
     chosen = others if sensors is None else _as_list(sensors)
     if not chosen:
-        raise ValueError(f"No column is left for a sensor. The file has {enumerate_names(names)}; name one.")
+        raise ValueError(f"No column is left for a sensor. There are {enumerate_names(names)}; name one.")
     return chosen
 
 

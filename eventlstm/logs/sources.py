@@ -53,15 +53,19 @@ class Source:
         """Put the name of the source before whatever is wrong in it, on one line."""
         return name_faults(self)
 
+    @cached_property
+    def _names(self) -> list[str]:
+        return read_names(self.path)
+
     def read_names(self) -> list[str]:
         """Return the names of the columns."""
         with self.named():
-            return read_names(self.path)
+            return self._names
 
     def read_columns(self, columns: list[str], text: list[str]) -> pd.DataFrame:
         """Return these columns in any order; those of `text` come as text from CSV."""
         with self.named():
-            stored = [name for name in columns if name != FILE or name in read_names(self.path)]
+            stored = [name for name in columns if name != FILE or name in self._names]
             table = read_columns(self.path, stored, text=[name for name in text if name in stored])
             return table if len(stored) == len(columns) else table.assign(**{FILE: _stem(self.path)})
 

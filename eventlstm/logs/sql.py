@@ -62,11 +62,14 @@ def _replace(connection: Any, table: StoredTable) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     target = sql.table(table.table, *map(sql.column, table.rows.columns), schema=table.schema)
     old, conditions = _condition(table, target)
-    if len(old):
-        connection.execute(sql.delete(target).where(*conditions), _to_records(old, texts, is_sqlite))
-    if len(table.rows):
-        values = {name: sql.bindparam(VALUE.format(k)) for k, name in enumerate(table.rows.columns)}
-        connection.execute(sql.insert(target).values(values), _to_records(table.rows, texts, is_sqlite))
+    values = {name: sql.bindparam(VALUE.format(k)) for k, name in enumerate(table.rows.columns)}
+    for statement, rows in (
+        (sql.delete(target).where(*conditions), old),
+        (sql.insert(target).values(values), table.rows),
+    ):
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows.iloc[begin : begin + ROWS_AT_ONCE]
+            connection.execute(statement, _to_records(some, texts, is_sqlite))
 
 
 def _condition(table: StoredTable, target: Any) -> tuple[pd.DataFrame, list[Any]]:
@@ -117,6 +120,8 @@ def _to_records(rows: pd.DataFrame, texts: list[str], is_sqlite: bool) -> list[d
 
 def _to_values(column: pd.Series, is_text: bool, is_sqlite: bool) -> list[Any]:
     if types.is_datetime64_any_dtype(column.dtype):
+        if isinstance(column.dtype, pd.DatetimeTZDtype):  # texts of one time must be the same, whatever the log's zone
+            column = column.dt.tz_convert("UTC")
         times = [None if pd.isna(time) else time.to_pydatetime() for time in column.dt.as_unit("us")]
         return [time and time.isoformat(" ", "microseconds") for time in times] if is_sqlite else times
     values = [None if pd.isna(value) else value for value in column.tolist()]

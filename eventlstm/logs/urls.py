@@ -13,7 +13,6 @@ from urllib.parse import quote_plus, unquote
 
 # A drive of Windows, such as C:/, has one letter.
 URL = re.compile(r"([A-Za-z][\w+.-]+)://")
-URL_IN_TEXT = re.compile(rf"{URL.pattern}\S*")
 PATH_OF_URL = re.compile(r"[A-Za-z][\w+.-]+:[/\\]")
 SERVER = re.compile(r"[^:/]*(:\d+)?(/[^:]*)?")
 IN_FILES = ("duckdb", "sqlite")
@@ -51,11 +50,6 @@ def show(url: str) -> str:
     if not (at or SERVER.fullmatch(place) or scheme.lower().startswith(IN_FILES)):  # a password may be what was meant
         return f"{scheme}://{HIDDEN}"
     return f"{scheme}://{HIDDEN * bool(at)}{at}{place}"
-
-
-def show_all(text: str) -> str:
-    """Return a text with what `show` makes of each URL in it."""
-    return URL_IN_TEXT.sub(lambda found: show(found[0]), text)
 
 
 def name_source(path: str | Path) -> str:

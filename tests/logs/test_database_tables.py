@@ -69,6 +69,12 @@ def test_a_second_run_replaces_its_rows_and_no_others(url):
     pd.testing.assert_frame_equal(read_back(url), expected, check_index_type=False)
 
 
+def test_one_time_in_several_zones_is_one_row(url):
+    for zone in ("UTC", "Europe/Berlin", "America/New_York"):
+        write_tables(url, [stored(make_scores(times=TIMES.tz_localize("UTC").tz_convert(zone)))])
+    assert len(read_back(url)) == 2 * len(TIMES)
+
+
 def test_alarms_of_before_within_the_span_of_a_log_are_replaced(url):
     def alarms(starts, run="A"):
         rows = pd.DataFrame({"pump": run, "start": TIMES[starts], "end": TIMES[-1], "peak_score": 1.0, "sensors": "x"})
