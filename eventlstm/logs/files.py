@@ -121,8 +121,8 @@ def read_log(
         ``log.X`` is a DataFrame of shape (n_rows, n_sensors): float32 where a Parquet file says so, else
         float64; missing values are kept as NaN. Its index is the time for a single run, else a MultiIndex of
         the run columns and the time, and is named after them. Rows are sorted by run, then time. Of a long table
-        ``log.X.attrs["carried_forward"]`` tells for each sensor at which share of the rows it had no reading since the
-        row before. ``log.y`` is
+        ``log.X.attrs["carried_forward"]`` tells for each sensor at which share of the rows its value had no reading
+        since the row before. ``log.y`` is
         a Series of the same index, named after the label column or ``"event"``; None without either.
 
     Raises
@@ -168,6 +168,22 @@ def read_log(
     B       0            19.5
     >>> log.y.tolist()
     [0, 1, 0]
+
+    What a historian exports, a row per reading:
+
+    >>> rows = "second,sensor,value\n0,speed,3\n1,heat,20\n5,speed,4\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "readings.csv")
+    ...     _ = path.write_text(rows)
+    ...     X = read_log(path, time="second", layout="long", step=2, ages=True).X
+    >>> X
+            heat  speed  heat_age  speed_age
+    second
+    0        NaN    3.0       NaN        0.0
+    2       20.0    3.0       1.0        2.0
+    4       20.0    3.0       3.0        4.0
+    >>> {name: round(share, 2) for name, share in X.attrs["carried_forward"].items()}
+    {'heat': 0.33, 'speed': 0.67}
     """
     long = LongLayout.of(layout, sensor=sensor, value=value, step=step, max_age=max_age, ages=ages)
     return read_log_and_clock(

@@ -64,7 +64,7 @@ def _replace(connection: Any, table: StoredTable) -> None:
     old, conditions = _condition(table, target)
     values = {name: sql.bindparam(VALUE.format(k)) for k, name in enumerate(table.rows.columns)}
     for statement, rows in (
-        (sql.delete(target).where(*conditions), old),
+        (sql.delete(target).where(*conditions), old if found else old[:0]),
         (sql.insert(target).values(values), table.rows),
     ):
         for begin in range(0, len(rows), ROWS_AT_ONCE):

@@ -16,6 +16,7 @@ URL = re.compile(r"([A-Za-z][\w+.-]+)://")
 PATH_OF_URL = re.compile(r"[A-Za-z][\w+.-]+:[/\\]")
 SERVER = re.compile(r"[^:/]*(:\d+)?(/[^:]*)?")
 IN_FILES = ("duckdb", "sqlite")
+SQLITE_URI = "/file:"  # a name with options of SQLite's own
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 DUCKDB = "duckdb"
 IN_MEMORY = ":memory:"
@@ -66,8 +67,9 @@ def duckdb_file(url: str) -> Path | None:
 
 def database_file(url: str) -> Path | None:
     """Return the file that holds a database, None where none does or it is not known."""
-    scheme = url.partition("://")[0].lower().split("+")[0]
-    return duckdb_file(url) if scheme in IN_FILES else None
+    scheme, _, place = url.partition("://")
+    is_file = scheme.lower().split("+")[0] in IN_FILES and not place.startswith(SQLITE_URI)
+    return duckdb_file(url) if is_file else None
 
 
 def fill_in(text: str) -> str:
