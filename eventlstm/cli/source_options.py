@@ -26,8 +26,8 @@ def source(text: str) -> Path | str:
 
 def add_source_options(parser: Any, *, of_model: bool, other: str | None = None) -> None:
     """Add the options of a log; `other` is the option of a second log, which has a query of its own."""
-    told = "log is a query, or long (a row per reading; with a saved model, told as in fit unless said)"
-    group = parser.add_argument_group(f"where the {told}")
+    kept = "; what is not said is as in fit" * of_model
+    group = parser.add_argument_group(f"a log that is a query, or a long table with a row per reading{kept}")
     group.add_argument(
         "--query", metavar="SQL", help="its result is the log: at a URL in that database, else over the files, as log"
     )

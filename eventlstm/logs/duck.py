@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from .columns import read_names
 from .plain_types import plain_columns
 from .stored_table import StoredTable
 from .urls import IN_MEMORY, duckdb_file, show
@@ -23,6 +24,7 @@ KINDS = {
     "time": "TIMESTAMP",
     "zoned time": "TIMESTAMP WITH TIME ZONE",
 }
+QUOTE = "'"  # around texts, where names have others
 NEW, OLD, STAGED = "new_rows", "old_rows", "staged_rows"
 
 
@@ -35,16 +37,21 @@ def fetch(url: str, query: str) -> pd.DataFrame:
         return _fetch(connection, query)
 
 
-def fetch_from_files(paths: Sequence[Path], query: str) -> pd.DataFrame:
-    """Return what a query finds in files of one kind, which it calls ``log``."""
+def fetch_from_files(paths: Sequence[Path], query: str, text: Sequence[str] = ()) -> pd.DataFrame:
+    """Return what a query finds in files of one kind, which it calls ``log``; `text` are columns whose 07 is no 7."""
     kinds = {path.name.lower().endswith((".parquet", ".pq")) for path in paths}
     if len(kinds) > 1:
         raise ValueError("A query reads files of one kind. Name the CSV files or the Parquet files alone.")
-    names = ", ".join(_quote(glob.escape(str(path)), "'") for path in paths)
-    reader = "read_parquet([{}])" if kinds.pop() else "read_csv([{}], header = true, sample_size = -1)"
+    names = ", ".join(_quote(glob.escape(str(path)), QUOTE) for path in paths)
+    reader = f"read_parquet([{names}])" if kinds.pop() else f"read_csv([{names}], {_csv_settings(paths[0], text)})"
     with _open(None, is_read=True) as connection:
-        connection.execute(f"CREATE VIEW {LOG} AS SELECT * FROM {reader.format(names)}")
+        connection.execute(f"CREATE VIEW {LOG} AS SELECT * FROM {reader}")
         return _fetch(connection, query)
+
+
+def _csv_settings(path: Path, text: Sequence[str]) -> str:
+    kinds = ", ".join(f"{_quote(name, QUOTE)}: 'VARCHAR'" for name in read_names(path) if name in text)
+    return f"header = true, sample_size = -1{f', types = {{{kinds}}}' * bool(kinds)}"
 
 
 def _fetch(connection: Any, query: str) -> pd.DataFrame:

@@ -221,7 +221,7 @@ def read_log_and_clock(
         raise ValueError(f"duplicates={duplicates!r} is unknown. Choose one of {list(DUPLICATES)}.")
     if is_url(events):
         raise ValueError("Events come from a file, and a URL was passed. Name a CSV or Parquet file.")
-    source = open_source(path, query)
+    source = open_source(path, query, text=[*_as_list(run), *([] if long is None else [long.sensor])])
     runs = _find_runs(source, run, long)
     if long is None:
         log, clock = _read(source, time, runs, label, sensors, _as_list(drop), duplicates, like)

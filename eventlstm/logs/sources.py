@@ -151,15 +151,15 @@ class Query(Source):
         return self.table[[name for name in self.table.columns if name in columns]]
 
 
-def open_source(path: str | os.PathLike[str], query: str | None = None) -> Source:
-    """Return the source that a path, a pattern or a URL means, not yet read."""
+def open_source(path: str | os.PathLike[str], query: str | None = None, text: Sequence[str] = ()) -> Source:
+    """Return the source that a path, a pattern or a URL means, not yet read; `text` are columns that name runs."""
     if is_url(path):
         return _open_query(str(path), query)
     files = find_files(path)
     if query is not None:
         from .duck import fetch_from_files
 
-        return Query(str(path), lambda: fetch_from_files(files, query))
+        return Query(str(path), lambda: fetch_from_files(files, query, text))
     return Source(Path(path)) if files == [Path(path)] else Files(str(path), files)
 
 

@@ -161,6 +161,13 @@ def test_a_query_over_files_is_the_log_of_its_result(fleet, pattern):
     assert log.y.tolist() == [1] * int(kept.sum())
 
 
+def test_a_run_of_a_csv_file_keeps_its_zero_in_a_query_too(tmp_path):
+    pytest.importorskip("duckdb")
+    path = write(tmp_path, "t,it's a run,a\n1,07,2\n1,7,3\n", "log.csv")
+    X = read_log(path, time="t", run="it's a run", query="SELECT * FROM log WHERE \"it's a run\" <> '8'").X
+    assert list(X.index) == [("07", 1), ("7", 1)] and X["a"].tolist() == [2, 3]
+
+
 @pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
 def test_a_database_gives_the_log_that_files_give(fleet, kind):
     folder, whole = fleet
