@@ -38,6 +38,10 @@ PLACE = {name: place for place, name in enumerate(LINE)}
 ADDRESSES = {"__init__", "thresholds"}
 WITH_TORCH = {"networks", "losses", "training", "recurrent", "export", "archive"}
 HEAVY_PACKAGES = {"dask", "matplotlib", "onnx", "onnxruntime", "plotly", "pyarrow", "skl2onnx"}
+WITH_TORCH = {"networks", "losses", "training", "recurrent", "archive"}
+HEAVY_PACKAGES = {
+    *("dask", "duckdb", "matplotlib", "onnx", "onnxruntime", "plotly", "psycopg", "pyarrow", "sqlalchemy"),
+}
 LONGEST_FILE = 270  # lines without docstrings; the aim is 250, beyond this a file holds more than one idea
 
 
