@@ -70,7 +70,8 @@ def export_onnx(model: Any, path: str | os.PathLike[str]) -> None:
     these rows: whitening adds up sensors in the same order, forests see features rounded to single precision as in
     scikit-learn, and histogram boosting that looks at `CausalFeatures` has its thresholds moved to before ``arcsinh``,
     which runtimes round in other ways. Where scalers or other steps come between these features and boosted trees, a
-    threshold between two values a rounding apart may still send a row to another leaf.
+    threshold between two values a rounding apart may still send a row to another leaf. Graphs are of ONNX's version 21
+    (ai.onnx.ml 5), which ONNX Runtime runs from 1.21 on.
 
     References
     ----------
