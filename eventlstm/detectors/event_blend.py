@@ -29,7 +29,7 @@ from ..logs.fingerprint import take_fingerprint
 from ..logs.shared import LARGEST_SEED
 from ..recurrent.lstm_classifier import LSTMClassifier
 from ..recurrent.members import make_members, mean_log_odds
-from ..training.crew import side_by_side
+from ..training.crew import side_by_side, train_side_by_side
 from .event_classifier import EventClassifier
 from .occlusion import OcclusionMixin, check_rows, learn_usual, refuse_unknown_usual
 
@@ -270,7 +270,7 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
         self.quiet_class_, self.usual_ = learn_usual(checked)
         weighted = checked.weight is not None and (checked.weight != 1).any()
         log = map(repeat, (X, y, checked.weight if weighted else None))
-        self.estimators_ = side_by_side(self._fit_part, self.n_jobs, parts, names, *log)
+        self.estimators_ = train_side_by_side(self._fit_part, self.n_jobs, parts, names, *log)
         self.names_ = names
         return self
 

@@ -36,7 +36,7 @@ from ..recurrent.members import (
     settle_prior_bias,
     stops_early,
 )
-from ..training.crew import side_by_side
+from ..training.crew import train_side_by_side
 from .hiding import hide_in_stretches, hide_in_windows
 from .member_scores import Ensemble
 from .occlusion import OcclusionMixin, check_rows, learn_usual, refuse_unknown_usual
@@ -301,7 +301,7 @@ default=("relative", "whitened")
         watched = [
             None if held_out is None else held_out.seen_by(scaler, channel_type(self)) for scaler in self.scalers_
         ]
-        self.estimators_ = side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
+        self.estimators_ = train_side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

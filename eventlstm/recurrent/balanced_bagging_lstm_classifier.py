@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, check_sample_weight, fit_context
 from ..logs.shared import LARGEST_SEED, warn
 from ..sampling.bags import find_units
-from ..training.crew import side_by_side
+from ..training.crew import side_by_side, train_side_by_side
 from .bagged_member import Trained, TrainingSet, score
 from .checking import CheckedWindows, check_windows
 from .lstm_classifier import LSTMClassifier
@@ -228,7 +228,7 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         members, rngs = self._make_members(len(before))
         training_set = self._plan(windows, y, weight)
         how = repeat(self.max_samples), repeat(self.bootstrap)
-        trained = before + side_by_side(_train, self.n_jobs, members, rngs, repeat(training_set), *how)
+        trained = before + train_side_by_side(_train, self.n_jobs, members, rngs, repeat(training_set), *how)
         self.estimators_ = [one.member for one in trained]
         self.estimators_samples_ = [one.samples for one in trained]
         self.class_counts_ = np.stack([one.counts for one in trained])

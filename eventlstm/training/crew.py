@@ -1,4 +1,4 @@
-"""Members of an ensemble trained and asked side by side, in threads."""
+"""Members of an ensemble trained and asked side by side: in threads, or trained on a backend of joblib."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from sklearn import get_config, set_config
 from threadpoolctl import threadpool_limits
 
+from .backends import find_backend
 from .threads import count_crew, crew_of, one_of_many, one_thread, stoppable, stops
 
 
@@ -24,6 +25,19 @@ def side_by_side(
     """
     with crew(n_jobs, len(members)) as call:
         return call(function, members, *items)
+
+
+def train_side_by_side(
+    function: Callable[..., Any], n_jobs: int | None, members: list[Any], *items: Iterable[Any]
+) -> list[Any]:
+    """Call `function` for each member and its items, on the backend of joblib that is configured, else in threads.
+
+    What comes back counts: on a backend, copies of the members are trained.
+    """
+    backend = find_backend(n_jobs) if len(members) > 1 else None
+    if backend is None:
+        return side_by_side(function, n_jobs, members, *items)
+    return list(backend.run(function, zip(members, *items, strict=False)))
 
 
 @contextmanager

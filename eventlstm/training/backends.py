@@ -1,0 +1,117 @@
+"""Trainings on the workers of joblib's backend: processes, or machines behind Dask, Ray or Spark.
+
+A backend is one that the caller has named in ``joblib.parallel_config``; without one, threads do all (`crew`), which
+were quicker than processes wherever both were measured on one machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from numbers import Number
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import numpy as np
+from joblib.parallel import get_active_backend
+from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from .threads import is_on_dask, one_of_many, one_thread
+
+# How often work is handed out again that was lost with its worker; Dask counts by itself, and as many.
+N_RETRIES = 3
+# What joblib and Ray raise, by name, as neither need be there, and Dask where it has handed out again often enough.
+LOST, LOST_OFTEN = {"TerminatedWorkerError", "BrokenProcessPool", "ActorDiedError", "RayActorError"}, {"KilledWorker"}
+SMALL = (str, Number, np.random.RandomState, type(None))
+
+
+class Backend(NamedTuple):
+    """Where trainings go, and on how many workers."""
+
+    backend: Any  # joblib's
+    n_jobs: int
+
+    def run(self, function: Callable[..., Any], turns: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """Yield the results of a function for turns of arguments, in their order.
+
+        What a lost worker has taken with it is done again. Large arguments are sent once: joblib maps arrays into the
+        memory of processes, and Dask's workers all get a copy before, so that none is lost with one of them.
+
+        Raises
+        ------
+        ChildProcessError
+            If workers were lost again and again.
+        """
+        left, n_losses = list(turns), 0
+        while left:
+            try:
+                for result in self._results(function, left):
+                    left.pop(0)
+                    yield result
+            except Exception as error:
+                n_losses += 1
+                if type(error).__name__ in LOST and n_losses <= N_RETRIES:
+                    continue
+                if type(error).__name__ in LOST | LOST_OFTEN:
+                    raise ChildProcessError(
+                        f"Workers of joblib's {type(self.backend).__name__} were killed {n_losses} times over the same "
+                        "work; most often their memory was too small. Take fewer of them (n_jobs), or a shorter log."
+                    ) from error
+                raise
+
+    def _results(self, function: Callable[..., Any], turns: list[tuple[Any, ...]]) -> Iterator[Any]:
+        parcels = {id(item): Parcel(item) for turn in turns for item in turn if _is_large(item)}
+        told = {"return_as": "generator"} if self.backend.supports_return_generator else {}
+        if hasattr(self.backend, "data_futures"):
+            told["backend"] = _scatter(self.backend, list(parcels.values()))
+        calls = [delayed(_open)(function, *(parcels.get(id(item), item) for item in turn)) for turn in turns]
+        return iter(Parallel(n_jobs=self.n_jobs, **told)(calls))
+
+
+class Parcel:
+    """Something large that many calls take: sent once, and by no other name than its own."""
+
+    def __init__(self, item: Any) -> None:
+        self.item, self.name = item, uuid4().hex
+
+    def __dask_tokenize__(self) -> str:
+        """Return a name, for which Dask would otherwise go through all that is inside."""
+        return self.name
+
+
+def find_backend(n_jobs: int | None) -> Backend | None:
+    """Return the backend of joblib that is configured, None where the threads of this process are to do.
+
+    `n_jobs` are its workers; None leaves them to the configuration, and to all there are. Work that is on a worker
+    already stays there: the outer of nested loops has taken the others.
+    """
+    backend, configured = get_active_backend(prefer="threads")
+    n_workers = n_jobs or configured or -1
+    if n_workers == 1 or getattr(backend, "supports_sharedmem", False) or is_on_dask():
+        return None
+    return Backend(backend, n_workers)
+
+
+def one_by_one(function: Callable[..., Any], turns: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """Yield the results of a function for turns of arguments: on the backend, or here, one after the other."""
+    backend = find_backend(None)
+    return iter(function(*turn) for turn in turns) if backend is None else backend.run(function, turns)
+
+
+def _is_large(item: Any) -> bool:
+    """Return whether an argument is to be sent once; estimators never are: a call may change what it is given."""
+    return not (isinstance(item, SMALL) or hasattr(item, "get_params"))
+
+
+def _scatter(backend: Any, parcels: list[Parcel]) -> Any:
+    """Return Dask's backend as it is configured, and with these on all of its workers."""
+    timeout = backend.wait_for_workers_timeout
+    return type(backend)(
+        client=backend.client, scatter=parcels, wait_for_workers_timeout=timeout, **backend.submit_kwargs
+    )
+
+
+def _open(function: Callable[..., Any], *turn: Any) -> Any:
+    """Call a function on a worker, as a member is called in a thread: what computes has one thread."""
+    with one_of_many(), one_thread(), threadpool_limits(1, user_api="openmp"):
+        return function(*(item.item if isinstance(item, Parcel) else item for item in turn))
