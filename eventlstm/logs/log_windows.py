@@ -125,7 +125,7 @@ class LogWindows:
         self._full = self._view_full()
 
     def _view_full(self) -> np.ndarray | None:
-        """Return the windows without padding, (n_rows - window_size + 1, n_channels, window_size), where there are any."""
+        """Return the windows without padding, (n_rows - window_size + 1, n_channels, window_size), where any are."""
         if len(self.values) < self.window_size:
             return None
         return np.lib.stride_tricks.sliding_window_view(self.values, self.window_size, axis=0)

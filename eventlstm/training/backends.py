@@ -7,11 +7,13 @@ were quicker than processes wherever both were measured on one machine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Number
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
+from joblib import parallel_config
 from joblib.parallel import get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
@@ -87,15 +89,24 @@ def find_backend(n_jobs: int | None) -> Backend | None:
     """
     backend, configured = get_active_backend(prefer="threads")
     n_workers = n_jobs or configured or -1
-    if n_workers == 1 or getattr(backend, "supports_sharedmem", False) or is_on_dask():
-        return None
-    return Backend(backend, n_workers)
+    return None if n_workers == 1 or _is_here(backend) or is_on_dask() else Backend(backend, n_workers)
+
+
+def stay_here() -> AbstractContextManager[Any]:
+    """Keep off the backend what members do inside of them, such as forests, whose sums would come in another order."""
+    is_here = _is_here(get_active_backend(prefer="threads")[0])
+    return nullcontext() if is_here else parallel_config("threading", n_jobs=1)
 
 
 def one_by_one(function: Callable[..., Any], turns: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
     """Yield the results of a function for turns of arguments: on the backend, or here, one after the other."""
     backend = find_backend(None)
     return iter(function(*turn) for turn in turns) if backend is None else backend.run(function, turns)
+
+
+def _is_here(backend: Any) -> bool:
+    """Return whether a backend is of threads, or none at all."""
+    return bool(getattr(backend, "supports_sharedmem", False))
 
 
 def _is_large(item: Any) -> bool:
@@ -113,5 +124,5 @@ def _scatter(backend: Any, parcels: list[Parcel]) -> Any:
 
 def _open(function: Callable[..., Any], *turn: Any) -> Any:
     """Call a function on a worker, as a member is called in a thread: what computes has one thread."""
-    with one_of_many(), one_thread(), threadpool_limits(1, user_api="openmp"):
+    with stay_here(), one_of_many(), one_thread(), threadpool_limits(1, user_api="openmp"):
         return function(*(item.item if isinstance(item, Parcel) else item for item in turn))

@@ -11,7 +11,7 @@ from typing import Any
 from sklearn import get_config, set_config
 from threadpoolctl import threadpool_limits
 
-from .backends import find_backend
+from .backends import find_backend, stay_here
 from .threads import count_crew, crew_of, one_of_many, one_thread, stoppable, stops
 
 
@@ -50,7 +50,7 @@ def crew(n_jobs: int | None, n_members: int) -> Iterator[Callable[..., list[Any]
     allowed = count_crew(n_jobs)
     n_threads = min(n_members, allowed)
     if n_threads <= 1:
-        with one_of_many(), crew_of(allowed):
+        with stay_here(), one_of_many(), crew_of(allowed):
             yield lambda function, *turns: [function(*turn) for turn in zip(*turns, strict=False)]
         return
 
