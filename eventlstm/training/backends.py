@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Number
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 from joblib import parallel_config
@@ -37,7 +36,7 @@ class Backend(NamedTuple):
         """Yield the results of a function for turns of arguments, in their order.
 
         What a lost worker has taken with it is done again. Large arguments are sent once: joblib maps arrays into the
-        memory of processes, and Dask's workers all get a copy before, so that none is lost with one of them.
+        memory of processes, and Dask's scheduler hands them on.
 
         Raises
         ------
@@ -62,23 +61,10 @@ class Backend(NamedTuple):
                 raise
 
     def _results(self, function: Callable[..., Any], turns: list[tuple[Any, ...]]) -> Iterator[Any]:
-        parcels = {id(item): Parcel(item) for turn in turns for item in turn if _is_large(item)}
-        told = {"return_as": "generator"} if self.backend.supports_return_generator else {}
-        if hasattr(self.backend, "data_futures"):
-            told["backend"] = _scatter(self.backend, list(parcels.values()))
-        calls = [delayed(_open)(function, *(parcels.get(id(item), item) for item in turn)) for turn in turns]
-        return iter(Parallel(n_jobs=self.n_jobs, **told)(calls))
-
-
-class Parcel:
-    """Something large that many calls take: sent once, and by no other name than its own."""
-
-    def __init__(self, item: Any) -> None:
-        self.item, self.name = item, uuid4().hex
-
-    def __dask_tokenize__(self) -> str:
-        """Return a name, for which Dask would otherwise go through all that is inside."""
-        return self.name
+        sent = _send_to_dask(self.backend.client, turns) if hasattr(self.backend, "data_futures") else {}
+        calls = [delayed(_call)(function, *(sent.get(id(item), item) for item in turn)) for turn in turns]
+        how = {"return_as": "generator"} if self.backend.supports_return_generator else {}
+        return iter(Parallel(n_jobs=self.n_jobs, **how)(calls))
 
 
 def find_backend(n_jobs: int | None) -> Backend | None:
@@ -89,7 +75,9 @@ def find_backend(n_jobs: int | None) -> Backend | None:
     """
     backend, configured = get_active_backend(prefer="threads")
     n_workers = n_jobs or configured or -1
-    return None if n_workers == 1 or _is_here(backend) or is_on_dask() else Backend(backend, n_workers)
+    if n_workers == 1 or _is_here(backend) or is_on_dask() or backend.effective_n_jobs(n_workers) == 1:
+        return None
+    return Backend(backend, n_workers)
 
 
 def stay_here() -> AbstractContextManager[Any]:
@@ -109,20 +97,28 @@ def _is_here(backend: Any) -> bool:
     return bool(getattr(backend, "supports_sharedmem", False))
 
 
+def _send_to_dask(client: Any, turns: list[tuple[Any, ...]]) -> dict[int, Any]:
+    """Return futures of large arguments, by their identity.
+
+    The scheduler keeps what it is sent so, and hands it out again after workers were lost. What is scattered is lost
+    with the last worker that holds it, and Dask soon frees all copies but one; all that needs it would wait forever.
+    """
+    from dask import config
+    from distributed.protocol.pickle import dumps, loads
+
+    large = {id(item): item for turn in turns for item in turn if _is_large(item)}
+    with config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):  # nothing is repeated in it
+        return {key: client.submit(loads, dumps(item), pure=False) for key, item in large.items()}
+
+
 def _is_large(item: Any) -> bool:
     """Return whether an argument is to be sent once; estimators never are: a call may change what it is given."""
     return not (isinstance(item, SMALL) or hasattr(item, "get_params"))
 
 
-def _scatter(backend: Any, parcels: list[Parcel]) -> Any:
-    """Return Dask's backend as it is configured, and with these on all of its workers."""
-    timeout = backend.wait_for_workers_timeout
-    return type(backend)(
-        client=backend.client, scatter=parcels, wait_for_workers_timeout=timeout, **backend.submit_kwargs
-    )
-
-
-def _open(function: Callable[..., Any], *turn: Any) -> Any:
+def _call(function: Callable[..., Any], *turn: Any) -> Any:
     """Call a function on a worker, as a member is called in a thread: what computes has one thread."""
+    # joblib keeps work where it is while all workers of a cluster but one are lost
+    turn = tuple(item.result() if type(item).__name__ == "Future" else item for item in turn)
     with stay_here(), one_of_many(), one_thread(), threadpool_limits(1, user_api="openmp"):
-        return function(*(item.item if isinstance(item, Parcel) else item for item in turn))
+        return function(*turn)
