@@ -77,7 +77,9 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
         a fitted blend takes others by `set_params` without a new fit, and a part of weight zero is not asked.
     n_jobs : int or None, default=None
         Threads for the parts side by side and the members inside them, in all; None and negative numbers are one a
-        core. The results do not depend on it.
+        core. Inside of ``joblib.parallel_config("loky", n_jobs=4)``, or of "dask", "ray" or "spark", parts train on
+        the workers of that backend, as many as said here or there (`eventlstm.training.backends`). The results do not
+        depend on it.
     verbose : int, default=0
         Handed on to the parts: whether they show their progress.
     random_state : int, RandomState or None, default=None

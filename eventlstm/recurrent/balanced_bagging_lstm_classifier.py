@@ -53,8 +53,9 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         Whether to score each window by the members that have not drawn it. True is the average precision; a callable
         ``metric(y_true, y_pred)`` gets the classes, as in scikit-learn's forests.
     n_jobs : int or None, default=None
-        Threads for the members, side by side; None and negative numbers are one a core. The results do not depend on
-        it.
+        Threads for the members, side by side; None and negative numbers are one a core. Inside of
+        ``joblib.parallel_config("loky", n_jobs=4)``, or of "dask", "ray" or "spark", members train on the workers of
+        that backend, as many as said here or there (`eventlstm.training.backends`). The results do not depend on it.
     correct_prior : bool, default=False
         Whether probabilities are freed from the balancing, and from what weights and losses of the members did to them.
         The same limits hold as in `LSTMClassifier`: exact for samplers that choose at random, the shares only for

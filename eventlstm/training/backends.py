@@ -1,7 +1,43 @@
 """Trainings on the workers of joblib's backend: processes, or machines behind Dask, Ray or Spark.
 
 A backend is one that the caller has named in ``joblib.parallel_config``; without one, threads do all (`crew`), which
-were quicker than processes wherever both were measured on one machine.
+were quicker than processes wherever both were measured on one machine. Inside of it, the members of `EventClassifier`,
+`AnomalyDetector` and `BalancedBaggingLSTMClassifier`, the parts of `EventBlend` and the folds of the command line
+train on its workers, and give the same bits; predictions stay here. The outermost loop takes the workers: what it has
+inside, members within the folds of a search, goes one after the other there, or in the threads that a process is left
+(OMP_NUM_THREADS). ``n_jobs=1`` of an estimator keeps its members here. Workers need this package; on them are what it
+warns of, its progress, and the files of checkpoints.
+
+Processes::
+
+    with joblib.parallel_config("loky", n_jobs=4):
+        model.fit(X, y)
+
+A cluster of Dask (the extra "dask")::
+
+    client = dask.distributed.Client("tcp://scheduler:8786")
+    with joblib.parallel_config("dask", client=client):
+        model.fit(X, y)
+
+What a worker takes with it that is killed is done again, by Dask and for the three others here. A search of
+scikit-learn is not ours: on processes it ends with an error, and on Dask the log and the folds are lost with the worker
+that holds them, and the search with these or, where it waits for them, without an end. Lay copies on all workers::
+
+    folds = list(el.RunKFold(5).split(X, y))
+    client.amm.stop()  # Dask's memory manager, which frees all copies but one after two seconds
+    with joblib.parallel_config("dask", client=client, scatter=[X, y, *itertools.chain(*folds)]):
+        GridSearchCV(model, grid, cv=folds).fit(X, y)
+
+Ray, and Spark by the package joblibspark; both get the log once a task. Tried with ray 2.60 on one machine, and with
+pyspark 4.3 and joblibspark 0.6 as ``local[2]``::
+
+    ray.util.joblib.register_ray()
+    with joblib.parallel_config("ray", n_jobs=-1):
+        model.fit(X, y)
+
+    joblibspark.register_spark()
+    with joblib.parallel_config("spark", n_jobs=8):
+        model.fit(X, y)
 """
 
 from __future__ import annotations
@@ -81,7 +117,7 @@ def find_backend(n_jobs: int | None) -> Backend | None:
 
 
 def stay_here() -> AbstractContextManager[Any]:
-    """Keep off the backend what members do inside of them, such as forests, whose sums would come in another order."""
+    """Keep off the backend what members do inside of them; sums of forests would come in another order each time."""
     is_here = _is_here(get_active_backend(prefer="threads")[0])
     return nullcontext() if is_here else parallel_config("threading", n_jobs=1)
 
