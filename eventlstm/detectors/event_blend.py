@@ -29,7 +29,7 @@ from ..logs.fingerprint import take_fingerprint
 from ..logs.shared import LARGEST_SEED
 from ..recurrent.lstm_classifier import LSTMClassifier
 from ..recurrent.members import make_members, mean_log_odds
-from ..training.crew import side_by_side
+from ..training.crew import side_by_side, train_side_by_side
 from .event_classifier import EventClassifier
 from .occlusion import OcclusionMixin, check_rows, learn_usual, refuse_unknown_usual
 
@@ -83,7 +83,9 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
         a fitted blend takes others by `set_params` without a new fit, and a part of weight zero is not asked.
     n_jobs : int or None, default=None
         Threads for the parts side by side and the members inside them, in all; None and negative numbers are one a
-        core. The results do not depend on it.
+        core. Inside of ``joblib.parallel_config("loky", n_jobs=4)``, or of "dask", "ray" or "spark", parts train on
+        the workers of that backend, as many as said here or there (`eventlstm.training.backends`). The results do not
+        depend on it.
     verbose : int, default=0
         Handed on to the parts: whether they show their progress.
     random_state : int, RandomState or None, default=None
@@ -282,11 +284,8 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
         self.quiet_class_, self.usual_ = learn_usual(checked)
         weighted = checked.weight is not None and (checked.weight != 1).any()
         log = map(repeat, (X, y, checked.weight if weighted else None))
-        backwards = (
-            parts[::-1],
-            names[::-1],
-        )  # what takes longest by default, the trees, first: no core waits at the end
-        self.estimators_ = side_by_side(self._fit_part, self.n_jobs, *backwards, *log)[::-1]
+        backwards = parts[::-1], names[::-1]  # what takes longest by default, the trees, first: no core waits at the end
+        self.estimators_ = train_side_by_side(self._fit_part, self.n_jobs, *backwards, *log)[::-1]
         self.names_ = names
         return self
 
