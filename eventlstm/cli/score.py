@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..alarms.model_scores import last_step, policy_of
+from ..alarms.model_scores import find_threshold, last_step, policy_of
 from ..archive.files import load
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend
@@ -22,7 +22,6 @@ from .alarm_text import (
     choose_units,
     describe_events_under_alarm,
     describe_rate,
-    find_threshold,
     format_measured,
     measure,
     print_alarm_time,
