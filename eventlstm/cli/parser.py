@@ -127,8 +127,16 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
 
 def _add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
-    score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
-    _add_log_options(score, of_model=True)
+    score.add_argument(
+        "-o",
+        "--output",
+        metavar="SCORES",
+        type=Path,
+        required=True,
+        help="CSV file to write; of many logs a folder, with scores and alarms of each, and outcomes.csv",
+    )
+    _add_log_options(score, of_model=True, many=True)
+    _add_workers(score)
     score.add_argument("--device", help="torch device to score on (default: the one in fit)")
     _add_raw(score)
     score.set_defaults(run_command="score.run_score")
@@ -179,11 +187,24 @@ def _add_report(report: argparse.ArgumentParser) -> None:
     report.set_defaults(run_command="report.run_report")
 
 
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    many = parser.add_argument_group("many logs: several files, a folder, or a pattern such as 'logs/**/*.parquet'")
+    many.add_argument("--jobs", metavar="N", type=int, help="processes, a log in each (default: 1; -1: one a core)")
+    many.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler to send logs to instead: tcp://host:8786")
+
+
 def _add_log_options(
-    parser: argparse.ArgumentParser, *, of_model: bool, log: str = "CSV, CSV.gz or Parquet file, a row per time step"
+    parser: argparse.ArgumentParser,
+    *,
+    of_model: bool,
+    log: str = "CSV, CSV.gz or Parquet file, a row per time step",
+    many: bool = False,
 ) -> None:
     default = "the one in fit" if of_model else "none"
-    parser.add_argument("log", metavar="LOG", type=Path, help=log)
+    if many:
+        parser.add_argument("log", metavar="LOG", type=Path, nargs="+", help=f"{log}; or many")
+    else:
+        parser.add_argument("log", metavar="LOG", type=Path, help=log)
     parser.add_argument(
         "--time", required=not of_model, help=f"column of the time{f' (default: {default})' if of_model else ''}"
     )
