@@ -170,8 +170,16 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
 
 def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
-    _add_log_options(report, of_model=True, log="CSV, CSV.gz or Parquet file: rows that were not trained on")
-    report.add_argument("-o", "--output", metavar="PAGE", type=Path, default=Path("report.html"), help="file to write")
+    _add_log_options(report, of_model=True, log="CSV, CSV.gz or Parquet file: rows that were not trained on", many=True)
+    _add_workers(report)
+    report.add_argument(
+        "-o",
+        "--output",
+        metavar="PAGE",
+        type=Path,
+        default=Path("report.html"),
+        help="file to write; of many logs a folder, whose index.html leads to the page of each",
+    )
     report.add_argument(
         "--train", metavar="LOG", type=Path, help="the log of the fit, to fit baselines on that need labels"
     )

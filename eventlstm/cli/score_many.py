@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import pandas as pd
 from joblib import parallel_config
 
 from ..archive.files import load
@@ -27,21 +26,21 @@ def run_score_many(options: argparse.Namespace) -> None:
             model, options.log, options.output, time=options.time, run=options.run or None, raw=options.raw
         )
     done = outcomes[outcomes["error"] == ""]
-    report_failures(outcomes)
+    tell_failures(outcomes[["name", "error"]].itertuples(index=False, name=None))
     rows, alarms = (tell_count(int(done[column].sum()), column[:-1]) for column in ("rows", "alarms"))
     print(f"Wrote the scores of {tell_count(len(done), 'log')} to {options.output}: {rows}, {alarms}. See {FILE}.")
 
 
-def report_failures(outcomes: pd.DataFrame) -> None:
-    """Print which logs failed, and refuse to go on where all did."""
-    failures = outcomes[outcomes["error"] != ""]
-    if len(failures) == len(outcomes):
-        name, error = failures.iloc[0][["name", "error"]]
-        raise ValueError(f"all of {tell_count(len(outcomes), 'log')} failed. The first, {name}: {error}")
-    if len(failures):
-        print(f"{len(failures)} of {tell_count(len(outcomes), 'log')} failed:")
-        for name, error in failures[["name", "error"]].head(N_SHOWN).itertuples(index=False, name=None):
-            print(f"  {name}: {error}")
+def tell_failures(outcomes: Iterable[tuple[str, str]]) -> None:
+    """Print which logs failed, of all by name with an error, empty where there is none; all must not have failed."""
+    logs = list(outcomes)
+    failed, of_all = [log for log in logs if log[1]], tell_count(len(logs), "log")
+    if len(failed) == len(logs):
+        raise ValueError(f"all of {of_all} failed. The first, {failed[0][0]}: {failed[0][1]}")
+    if failed:
+        print(f"{len(failed)} of {of_all} failed:")
+    for name, error in failed[:N_SHOWN]:
+        print(f"  {name}: {error}")
 
 
 @contextmanager
