@@ -32,6 +32,7 @@ from .alarm_text import (
 from .labels import label_rows
 from .names import BLEND, NETWORKS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
+from .score_long import score_long_log
 from .score_many import run_score_many
 from .shared import print_doubtful_sensors
 
@@ -46,6 +47,8 @@ def run_score(options: argparse.Namespace) -> None:
     model = load(options.model, device=options.device)
     *runs, time = known_names(model, options.time)
     refuse_names_of_outputs([*(options.run or runs), *([time] if time else [])], SCORE_COLUMNS)
+    if options.label is None and options.events is None and score_long_log(model, options):
+        return
     log = read_log_like(model, options)
     print_doubtful_sensors(log.X)
     units = choose_units(log.X.index)

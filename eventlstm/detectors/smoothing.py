@@ -91,7 +91,7 @@ def smooth_on(
     if average == "window":
         return _window_mean(values, math.ceil(span), before, kept)
     mean = moving_mean(values[None], span, (before if kept is None else kept)[None, None])[0]
-    return mean, mean[-1].copy()
+    return mean, mean[-1].copy() if len(mean) else kept
 
 
 def _window_mean(

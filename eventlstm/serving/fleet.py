@@ -18,9 +18,13 @@ from ..alarms.model_scores import find_threshold, make_policy
 from ..archive.files import save
 from .each_log import do_for_each, pack
 from .log_columns import LogColumns
-from .log_scoring import KINDS, LogScoring, failed
+from .log_scoring import LogScoring, failed
 from .named_logs import NamedLog, find_logs
 from .outcomes import Outcome, Outcomes
+from .table_writer import KINDS
+
+# What is held of a log at a time: some 50 MB with all that a blend makes of 8 sensors.
+CHUNK_ROWS = 100_000
 
 
 def score_logs(
@@ -33,6 +37,7 @@ def score_logs(
     run: str | Sequence[str] | None = None,
     kind: str | None = None,
     raw: bool = False,
+    chunk_rows: int = CHUNK_ROWS,
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -61,6 +66,9 @@ def score_logs(
         Kind of the results. Default: Parquet for Parquet files, else CSV.
     raw : bool, default=False
         Leave texts in CSV files that spreadsheets would run as formulas as they are; else they get an apostrophe.
+    chunk_rows : int, default=100_000
+        A file of more rows, in the order of run and time, is read, scored and written in pieces of as many, so that
+        memory does not grow with it. Scores are those of the whole log, of networks within 1e-6.
     n_jobs : int, default=None
         Logs at a time, in threads. Inside of ``joblib.parallel_config``, on its backend: processes ("loky") are
         faster where scoring takes less time than reading, and "dask" goes over a cluster, whose workers must see
@@ -105,7 +113,7 @@ def score_logs(
     out.mkdir(parents=True, exist_ok=True)
     named = find_logs(logs, out)
     columns = LogColumns.of(model, time, run) if isinstance(named, list) else None
-    job = LogScoring(_choose_policy(model, policy), columns, out, kind, raw)
+    job = LogScoring(_choose_policy(model, policy), columns, out, kind, raw, chunk_rows)
     outcomes = Outcomes(out)
     sized = named if isinstance(named, list) else logs
     total = len(sized) if isinstance(sized, Sized) else None
@@ -123,7 +131,7 @@ def _score_each(
     model: Any, job: LogScoring, logs: Iterable[NamedLog], outcomes: Outcomes, n_jobs: int | None
 ) -> Iterator[Outcome]:
     """Yield what becomes of each log, of those that were done before first."""
-    asked = f"{identity_of(model)} {job.policy!r} {job.columns} {job.kind} {job.raw}"
+    asked = f"{identity_of(model)} {job.policy!r} {job.columns} {job.kind} {job.raw} {job.chunk_rows}"
     settled: list[Outcome] = []
 
     def left() -> Iterator[tuple[NamedLog, str]]:

@@ -11,13 +11,14 @@ import pandas as pd
 from ..alarms.alarm_policy import AlarmPolicy
 from ..alarms.model_scores import score_rows
 from ..logs.index import run_names
-from ..logs.spreadsheets import as_text
-from ..logs.whole_files import open_whole
+from .alarms_in_pieces import AlarmsInPieces
 from .log_columns import LogColumns
+from .log_pieces import NotInPiecesError, read_pieces
 from .named_logs import NamedLog
 from .outcomes import Outcome
-
-KINDS = {"csv": ".csv", "parquet": ".parquet"}
+from .piece_models import NoPiecesError
+from .score_in_pieces import ScoreInPieces
+from .table_writer import KINDS, TableWriter
 
 
 class LogScoring(NamedTuple):
@@ -28,6 +29,7 @@ class LogScoring(NamedTuple):
     out: Path
     kind: str | None  # of the results, None for that of the log
     raw: bool  # whether texts stay as they are, see `logs.spreadsheets`
+    chunk_rows: int  # rows from which on a log is scored in pieces of as many
 
     def score(self, model: Any, log: tuple[NamedLog, str]) -> Outcome:
         """Score a log and write its results; what goes wrong becomes part of the outcome."""
@@ -45,14 +47,24 @@ class LogScoring(NamedTuple):
         return scores, alarms
 
     def _score(self, model: Any, log: NamedLog) -> tuple[int, int, int]:
-        X = self._read(log)
-        score = pd.Series(score_rows(model, X), index=X.index, name="score")
         scores, alarms = self.results(log)
         scores.parent.mkdir(parents=True, exist_ok=True)
-        events = tabulate_events(self.policy.to_events(score), list(X.index.names[:-1]))
-        self._write(events, alarms)
-        self._write(pd.DataFrame({"score": score, "alarm": self.policy.flag(score)}).reset_index(), scores)
+        if isinstance(log.source, Path) and self.columns is not None:
+            counts = score_long(model, self, log.source, scores, alarms)
+            if counts is not None:
+                return counts
+        X = self._read(log)
+        score = pd.Series(score_rows(model, X), index=X.index, name="score")
+        events = self.policy.to_events(score)
+        self.write_alarms(events, X.index, alarms)
+        with TableWriter(scores, raw=self.raw) as writer:
+            writer.write(pd.DataFrame({"score": score, "alarm": self.policy.flag(score)}).reset_index())
         return len(X), len(run_names(X)), len(events)
+
+    def write_alarms(self, events: pd.DataFrame, index: pd.Index, path: Path) -> None:
+        """Write the list of the alarms of a log with such an index."""
+        with TableWriter(path, raw=self.raw) as writer:
+            writer.write(tabulate_events(events, list(index.names[:-1])))
 
     def _read(self, log: NamedLog) -> pd.DataFrame:
         if isinstance(log.source, pd.DataFrame):
@@ -61,12 +73,29 @@ class LogScoring(NamedTuple):
         X: pd.DataFrame = self.columns.read(log.source).X
         return X
 
-    def _write(self, table: pd.DataFrame, path: Path) -> None:
-        with open_whole(path) as file:
-            if path.suffix == KINDS["parquet"]:
-                table.to_parquet(file, index=False)
-            else:
-                (table if self.raw else as_text(table)).to_csv(file, index=False)
+
+def score_long(
+    model: Any, scoring: LogScoring, path: Path, scores: Path, alarms: Path | None
+) -> tuple[int, int, int] | None:
+    """Score a long log in pieces, in memory that does not grow with it; return the counts of rows, runs and alarms.
+
+    None where it is short or not in order, or the model does not go in pieces, and nothing is written.
+    """
+    assert scoring.columns is not None
+    in_pieces, n_rows, index = AlarmsInPieces(scoring.policy), 0, pd.Index([])
+    try:
+        scorer = ScoreInPieces(model)
+        with TableWriter(scores, raw=scoring.raw) as writer:
+            for X in read_pieces(path, scoring.columns, scoring.chunk_rows):
+                score = pd.Series(scorer.score(X), index=X.index)
+                writer.write(pd.DataFrame({"score": score, "alarm": in_pieces.flag(score)}).reset_index())
+                n_rows, index = n_rows + len(X), X.index
+    except (NotInPiecesError, NoPiecesError):
+        return None
+    events = in_pieces.to_events()
+    if alarms is not None:
+        scoring.write_alarms(events, index, alarms)
+    return n_rows, len(in_pieces.pieces.known), len(events)
 
 
 def tabulate_events(events: pd.DataFrame, run_names: list[Any]) -> pd.DataFrame:

@@ -26,6 +26,10 @@ from .carried import Cut, Cutter, Piece, go_on
 from .models import flat_steps, refuse_neighbours
 
 
+class NoPiecesError(TypeError):
+    """A model, or a step before it, makes of a row what hangs on more than the rows before it."""
+
+
 class Part:
     """A part of a model with stretches of its own rule, and the state of the one that goes on."""
 
@@ -139,7 +143,10 @@ class RowPart:
     """A step of another library, which makes something of each row by itself."""
 
     def __init__(self, step: Any) -> None:
-        refuse_neighbours(step)
+        try:
+            refuse_neighbours(step)
+        except TypeError as error:
+            raise NoPiecesError(*error.args) from None
         self.step = step
 
     def make(self, frame: pd.DataFrame, piece: Piece) -> pd.DataFrame:
@@ -155,7 +162,9 @@ class PieceModel:
         *before, last = list(flat_steps(model))
         self.before, self.core = [_as_step(step) for step in before], _as_core(last)
         if before and last.index_names_ is None:
-            raise TypeError("The model has not seen run and time in fit: call set_output(transform='pandas') and fit.")
+            raise NoPiecesError(
+                "The model has not seen run and time in fit: call set_output(transform='pandas') and fit."
+            )
 
     def say(self, frame: pd.DataFrame, piece: Piece) -> np.ndarray:
         """Return what the model says of the next piece, (n_rows, n_classes) or (n_rows, 1)."""
@@ -185,7 +194,7 @@ def _as_core(model: Any) -> Any:
     for kind, part in kinds.items():
         if isinstance(model, kind):
             return part(model)
-    raise TypeError(
+    raise NoPiecesError(
         f"{type(model).__name__} is no model of logs that goes piece by piece. Pass a fitted EventClassifier, "
         "EventBlend or AnomalyDetector, or a pipeline that ends in one."
     )
