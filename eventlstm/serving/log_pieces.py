@@ -84,7 +84,8 @@ def _read_tables(path: Path, columns: LogColumns, n_rows: int) -> Iterator[pd.Da
 def _read_parquet(path: Path, wanted: list[str] | None, n_rows: int) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path, buffer_size=BUFFER_SIZE) as file:
+    # pre_buffer would keep every row group that was read
+    with pyarrow.parquet.ParquetFile(path, buffer_size=BUFFER_SIZE, pre_buffer=False) as file:
         if file.metadata.num_rows <= n_rows or not set(wanted or ()) <= set(file.schema_arrow.names):
             raise NotInPiecesError("The log is short.")
         for batch in file.iter_batches(batch_size=n_rows, columns=wanted):

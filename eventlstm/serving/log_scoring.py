@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,19 +83,20 @@ def score_long(
     None where it is short or not in order, or the model does not go in pieces, and nothing is written.
     """
     assert scoring.columns is not None
-    in_pieces, n_rows, index = AlarmsInPieces(scoring.policy), 0, pd.Index([])
+    in_pieces, n_rows = AlarmsInPieces(scoring.policy), 0
     try:
-        scorer = ScoreInPieces(model)
+        pieces = read_pieces(path, scoring.columns, scoring.chunk_rows)
+        first, scorer = next(pieces), ScoreInPieces(model)
         with TableWriter(scores, raw=scoring.raw) as writer:
-            for X in read_pieces(path, scoring.columns, scoring.chunk_rows):
+            for X in chain([first], pieces):
                 score = pd.Series(scorer.score(X), index=X.index)
                 writer.write(pd.DataFrame({"score": score, "alarm": in_pieces.flag(score)}).reset_index())
-                n_rows, index = n_rows + len(X), X.index
+                n_rows += len(X)
     except (NotInPiecesError, NoPiecesError):
         return None
     events = in_pieces.to_events()
     if alarms is not None:
-        scoring.write_alarms(events, index, alarms)
+        scoring.write_alarms(events, first.index, alarms)
     return n_rows, len(in_pieces.pieces.known), len(events)
 
 

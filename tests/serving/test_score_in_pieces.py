@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import eventlstm as el
 from eventlstm.alarms.model_scores import score_rows
+from eventlstm.cli.parser import main
 from eventlstm.serving.alarms_in_pieces import AlarmsInPieces
 from eventlstm.serving.log_columns import LogColumns
 from eventlstm.serving.log_pieces import NotInPiecesError, read_pieces
@@ -145,3 +146,17 @@ def test_memory_does_not_grow_with_the_log(tmp_path, suffix):
         tracemalloc.stop()
         assert outcomes["rows"].item() == n_rows
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_the_command_scores_a_long_log_in_pieces(long_log, tmp_path, monkeypatch, capsys):
+    el.save(fitted("filled and scaled"), tmp_path / "model")
+    long_log.reset_index().to_csv(tmp_path / "log.csv", index=False)
+    command = ["score", *(str(tmp_path / name) for name in ("model", "log.csv")), "-o"]
+    assert main([*command, str(tmp_path / "whole.csv")]) == 0
+    monkeypatch.setattr("eventlstm.cli.score_long.CHUNK_ROWS", 250)
+    assert main([*command, str(tmp_path / "parts.csv")]) == 0
+    assert (
+        f"Wrote {len(long_log)} scores to {tmp_path / 'parts.csv'}, in pieces of 250 rows." in capsys.readouterr().out
+    )
+    whole, parts = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("whole", "parts"))
+    pd.testing.assert_frame_equal(whole, parts, rtol=1e-6, atol=1e-6)
