@@ -1,4 +1,4 @@
-"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect`` and ``report``."""
+"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report`` and ``watch``."""
 
 from .entry import main
 

@@ -1,4 +1,4 @@
-"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect`` and ``report``."""
+"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report`` and ``watch``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ DETECT = """\
 Learn what is normal in a log without labels, score how far each row is from it, and list the alarms: when, how high,
 and which sensors. Name a part of the log that is known to be quiet; the last fifth of it, of each run, is held out to
 set the threshold. Labels are not learnt: rows of events are left out, and the alarms are measured by them.
+"""
+
+
+WATCH = """\
+Score the rows of a pipe, a growing file or an MQTT topic as they come, and print a JSON line for each alarm that opens,
+rises to a new peak or closes. With --state it goes on where it ended, whatever ended it; a line of an alarm may then
+come twice, under the same id.
 """
 
 
@@ -83,6 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
             "report", help="show in the browser what a saved model is worth on a log", description=REPORT
         )
     )
+    _add_watch(commands.add_parser("watch", help="alarms from rows as they come", description=WATCH))
     return parser
 
 
@@ -179,6 +187,46 @@ def _add_report(report: argparse.ArgumentParser) -> None:
     report.set_defaults(run_command="report.run_report")
 
 
+def _add_watch(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
+    watch.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="- for standard input, a file that grows (CSV with a header, or JSON lines, both), or "
+        "mqtt://[user[:password]@]host[:port]/topic (a JSON object a row)",
+    )
+    watch.add_argument("--time", help="column of the time (default: the one in fit)")
+    watch.add_argument("--run", action="append", help="column naming the machine (repeatable; default: the one in fit)")
+    watch.add_argument(
+        "--late", choices=("drop", "raise"), default="drop", help="rows older than the last (default: drop)"
+    )
+    watch.add_argument("--quiet-after", metavar="SPAN", help="tell of machines without a row for so long, 10m say")
+    watch.add_argument("--threshold", type=float, help="score to alarm at (default: that of the model)")
+    _add_rules(watch, merge_gap="that of the model", min_duration=None)
+    results = watch.add_argument_group("where results go, beside standard output")
+    results.add_argument(
+        "--scores", metavar="SCORES", type=Path, help="CSV file to append a score and an alarm a row to"
+    )
+    _add_raw(results)
+    results.add_argument("--alarms", metavar="ADDRESS", help="mqtt://... to publish the lines of alarms to, too")
+    results.add_argument("--state", metavar="FILE", type=Path, help="what to go on from after a restart")
+    results.add_argument(
+        "--every", metavar="ROWS", type=int, default=1000, help="write the state so often (default: 1000)"
+    )
+    results.add_argument("--client-id", help="name of this watch at the broker (default: from model, topic and state)")
+    why = watch.add_argument_group("what is said of an alarm")
+    why.add_argument(
+        "--no-sensors", action="store_true", help="name none to blame, which takes a tenth of a second each"
+    )
+    why.add_argument("--past", metavar="LOG", type=Path, help="a labelled log: name its events that looked alike")
+    why.add_argument("--label", help="column of its labels, 1 on rows of an event")
+    why.add_argument("--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns")
+    _add_event(why)
+    watch.add_argument("--device", help="torch device to score on (default: the one in fit)")
+    watch.add_argument("-v", "--verbose", action="store_true", help="tell of progress on standard error")
+    watch.set_defaults(run_command="watch.run_watch")
+
+
 def _add_log_options(
     parser: argparse.ArgumentParser, *, of_model: bool, log: str = "CSV, CSV.gz or Parquet file, a row per time step"
 ) -> None:
@@ -197,7 +245,7 @@ def _add_log_options(
     _add_event(parser)
 
 
-def _add_event(parser: argparse.ArgumentParser) -> None:
+def _add_event(parser: Any) -> None:
     parser.add_argument(
         "--event",
         metavar="VALUE",
@@ -218,14 +266,17 @@ def _add_horizon(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_rules(alarms: Any, *, merge_gap: str) -> None:
+def _add_rules(alarms: Any, *, merge_gap: str, min_duration: str | None = "0") -> None:
     alarms.add_argument(
         "--merge-gap",
         metavar="SPAN",
         help=f"rows (3) or time (2h) that an alarm outlasts the last row above (default: {merge_gap})",
     )
     alarms.add_argument(
-        "--min-duration", metavar="SPAN", default="0", help="how long rows are above until an alarm (default: 0)"
+        "--min-duration",
+        metavar="SPAN",
+        default=min_duration,
+        help=f"how long rows are above until an alarm (default: {min_duration or merge_gap})",
     )
 
 
@@ -233,7 +284,7 @@ def _add_no_baselines(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
 
 
-def _add_raw(parser: argparse.ArgumentParser) -> None:
+def _add_raw(parser: Any) -> None:
     parser.add_argument(
         "--raw",
         action="store_true",

@@ -57,25 +57,30 @@ def run_score(options: argparse.Namespace) -> None:
 
 def read_log_like(model: Any, options: argparse.Namespace, *, told: bool = True) -> Log:
     """Read a log with the sensors that a model was fitted on, its labels 1 where the model is to alarm."""
-    sensors = getattr(model, "feature_names_in_", None)
-    if sensors is None or not (_is_detector(model) or list(getattr(model, "classes_", ())) == [0, 1]):
-        raise ValueError(
-            f"{options.model} holds no detector that was fitted on a DataFrame, nor a classifier that was with labels "
-            "0 and 1. Make one with `eventlstm fit` or `eventlstm detect`."
-        )
-    *runs, time = _index_names(model, options)
+    refuse_no_detector(model, options)
+    *runs, time = index_names(model, options)
     log = read_log(
         options.log,
         time=time,
         run=options.run or runs or None,
         label=options.label,
         events=options.events,
-        sensors=list(sensors),
+        sensors=list(model.feature_names_in_),
     )
     return label_rows(log, options, model, told=told)[0]
 
 
-def _index_names(model: Any, options: argparse.Namespace) -> list[str]:
+def refuse_no_detector(model: Any, options: argparse.Namespace) -> None:
+    """Refuse a model that no alarms can be had from, or that does not know its sensors by name."""
+    sensors = getattr(model, "feature_names_in_", None)
+    if sensors is None or not (_is_detector(model) or list(getattr(model, "classes_", ())) == [0, 1]):
+        raise ValueError(
+            f"{options.model} holds no detector that was fitted on a DataFrame, nor a classifier that was with labels "
+            "0 and 1. Make one with `eventlstm fit` or `eventlstm detect`."
+        )
+
+
+def index_names(model: Any, options: argparse.Namespace) -> list[str]:
     """Return the columns of the index, refusing a time that nobody has named."""
     *runs, time = _known_names(model, options)
     if time is None:
