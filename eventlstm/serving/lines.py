@@ -176,18 +176,21 @@ class GrowingFile:
         """Read a block, and return whether there was one."""
         if self._file is None:
             return False
-        if self._is_at_end and self._was_written_anew():
-            self._start(self._file, 0)
+        if self._is_at_end:
+            self._go_back_if_written_anew()
         block = self._file.read(BLOCK)
         self._is_at_end = len(block) < BLOCK
         self._buffer.add(block)
         return bool(block)
 
-    def _was_written_anew(self) -> bool:
-        """Return whether what was read is no longer in the file."""
+    def _go_back_if_written_anew(self) -> None:
+        """Go back to the start of a file that no longer holds what was read, or to the last line if it holds that."""
         buffer = self._buffer
         known = (buffer.tail + buffer.pending)[-TAIL:]
-        return not _holds(self._file, buffer.n_taken + len(buffer.pending), known)
+        if _holds(self._file, buffer.n_taken + len(buffer.pending), known):
+            return
+        is_same = _holds(self._file, buffer.n_taken, buffer.tail)
+        self._start(self._file, *((buffer.n_taken, buffer.tail) if is_same else (0, b"")))
 
     def _move_on(self) -> bool:
         """Go to the file after the one that is open, once that is read to its end, and return whether there is one."""
@@ -236,17 +239,16 @@ class GrowingFile:
             file = FileIO(path)
             tail = _read_before(file, offset, length)
             if len(tail) == length and _digest(tail) == digest:
-                self._start(file, offset)
-                self._buffer.tail = tail
+                self._start(file, offset, tail)
                 return
             file.close()
         self.is_lost = True
 
-    def _start(self, file: Any, offset: int) -> None:
-        """Read an open file from a place on."""
+    def _start(self, file: Any, offset: int, tail: bytes = b"") -> None:
+        """Read an open file from a place on, before which it holds `tail`."""
         file.seek(offset)
         self._file, self._buffer, self._is_at_end = file, LineBuffer(), False
-        self._buffer.n_taken = offset
+        self._buffer.n_taken, self._buffer.tail = offset, tail
 
 
 def _read_before(file: Any, offset: int, length: int) -> bytes:
