@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..alarms.model_scores import last_step, policy_of, threshold_of
 from ..archive.files import load
-from ..serving.alarm_book import tell_machine, tell_time
+from ..serving.alarm_book import as_run, tell_machine, tell_time
 from ..serving.faults import Faults
 from ..serving.lines import GrowingFile, InputLines, LineSource
 from ..serving.mqtt import BrokerAddress, BrokerLines, BrokerRows
@@ -90,7 +90,7 @@ class Watch:
         refuse_names_of_outputs(self.names, SCORE_COLUMNS)
         state = self._make_watcher()
         self.silence = Silence(_read_span(options.quiet_after, "--quiet-after"))
-        self.silence.resume(self.watcher.last_times, [_key(run) for run in state.get("silent", [])])
+        self.silence.resume(self.watcher.last_times, [as_run(run) for run in state.get("silent", [])])
         self.scores = None
         if options.scores is not None:
             self.scores = ScoreFile(options.scores, self.names, state.get("scores_length"), raw=options.raw)
@@ -294,7 +294,3 @@ def _client_id(options: argparse.Namespace) -> str:
 
 def _stamp(time: Any) -> Any:
     return tell_time(pd.Timestamp(time) if hasattr(time, "dtype") and time.dtype.kind == "M" else time)
-
-
-def _key(run: Any) -> Any:
-    return tuple(run) if isinstance(run, list) else run

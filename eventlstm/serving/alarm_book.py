@@ -25,8 +25,17 @@ class ScoredRow(NamedTuple):
     status: tuple[str, ...]
 
 
+class AlarmOn:
+    """An alarm that is on: the line that would close it now, and when it was told last."""
+
+    def __init__(self, line: dict[str, Any]) -> None:
+        self.line = line
+        self.told_at = time.monotonic()
+        self.is_higher = False  # than it was told last
+
+
 class AlarmBook:
-    """The alarms that are on, a line of JSON as a dict for what becomes of each.
+    """The alarms that are on, and a line of JSON, as a dict, for what becomes of each.
 
     Lines have "kind" ("opened", "updated", "closed"), "machine", "id", "since", "until" (its last row so far), "peak"
     and "peak_score", the "score" of the row, the "threshold", and what `explain` adds. The last line of an id is the
@@ -44,7 +53,7 @@ class AlarmBook:
         self, explain: Callable[[Any, Any, Any], dict[str, Any]], told_every: float = TOLD_EVERY_SECONDS
     ) -> None:
         self._explain, self._told_every = explain, told_every
-        self._on: dict[Any, dict[str, Any]] = {}  # by run, the line that would close the alarm
+        self._on: dict[Any, AlarmOn] = {}  # by run
 
     @property
     def n_on(self) -> int:
@@ -53,72 +62,52 @@ class AlarmBook:
 
     def state(self) -> list[Any]:
         """Return the alarms that are on, as JSON can hold them."""
-        hidden = ("told_at", "is_new", "since_time", "until_time")
-        return [[run, {key: v for key, v in on.items() if key not in hidden}] for run, on in self._on.items()]
+        return [[run, on.line] for run, on in self._on.items()]
 
     def resume(self, state: Iterable[Any]) -> None:
         """Go on with the alarms of a state."""
-        for run, line in state:
-            on = {**line, "told_at": time.monotonic(), "is_new": False}
-            on["since_time"], on["until_time"] = _read_time(line["since"]), _read_time(line["until"])
-            self._on[_key(run)] = on
+        self._on = {as_run(run): AlarmOn(line) for run, line in state}
 
     def follow(self, row: ScoredRow) -> list[dict[str, Any]]:
         """Return the lines that a row calls for."""
         on = self._on.get(row.run)
         is_on = row.alarm in ("opened", "on")
         lines = []
-        if on is not None and (not is_on or on["id"] != row.alarm_id):
-            lines.append(self._close(row.run, row))  # also where a gap ended it
+        if on is not None and (not is_on or on.line["id"] != row.alarm_id):
+            del self._on[row.run]  # also where a gap ended it, and another opens on this row
+            lines.append(self._tell("closed", row.run, on))
             on = None
         if is_on and on is None:
-            lines.append(self._open(row))
-        elif is_on and on is not None:
-            lines += self._go_on(on, row)
+            on = self._on[row.run] = AlarmOn(_first_line(row))
+            lines.append(self._tell("opened", row.run, on, row))
+        elif is_on and on is not None and self._go_on(on, row):
+            lines.append(self._tell("updated", row.run, on, row))
         return lines
 
     def tell_all(self) -> list[dict[str, Any]]:
         """Return a line for each alarm that is on, as far as it goes by now."""
-        return [self._line("updated", run, on) for run, on in self._on.items()]
+        return [self._tell("updated", run, on) for run, on in self._on.items()]
 
-    def _open(self, row: ScoredRow) -> dict[str, Any]:
-        start = row.since if row.since is not None and not pd.isna(row.since) else row.time
-        on = {
-            "id": row.alarm_id,
-            "since": tell_time(start),
-            "until": tell_time(row.time),
-            "peak": tell_time(row.time),
-            "peak_score": _finite(row.score),
-            "score": _finite(row.score),
-            "threshold": _finite(row.threshold),
-            "told_at": time.monotonic(),
-            "is_new": False,
-            "since_time": start,
-            "until_time": row.time,
-        }
-        self._on[row.run] = on
-        return self._line("opened", row.run, on, row)
+    def _go_on(self, on: AlarmOn, row: ScoredRow) -> bool:
+        """Take one more row of an alarm, and return whether it is to be told."""
+        line = on.line
+        line.update(until=tell_time(row.time), score=_finite(row.score))
+        if not math.isnan(row.score) and (line["peak_score"] is None or row.score > line["peak_score"]):
+            line.update(peak=line["until"], peak_score=row.score)
+            on.is_higher = True
+        return on.is_higher and time.monotonic() - on.told_at >= self._told_every
 
-    def _go_on(self, on: dict[str, Any], row: ScoredRow) -> list[dict[str, Any]]:
-        on.update(until=tell_time(row.time), until_time=row.time, score=_finite(row.score))
-        if not math.isnan(row.score) and (on["peak_score"] is None or row.score > on["peak_score"]):
-            on.update(peak=on["until"], peak_score=row.score, is_new=True)
-        now = time.monotonic()
-        if not on["is_new"] or now - on["told_at"] < self._told_every:
-            return []
-        on.update(told_at=now, is_new=False)
-        return [self._line("updated", row.run, on, row)]
+    def _tell(self, kind: str, run: Any, on: AlarmOn, row: ScoredRow | None = None) -> dict[str, Any]:
+        on.told_at, on.is_higher = time.monotonic(), False
+        on.line |= self._explain(run, _read_time(on.line["since"]), _read_time(on.line["until"]))
+        status = {"status": list(row.status)} if row is not None and row.status else {}
+        return {"kind": kind, "machine": tell_machine(run), **on.line, **status}
 
-    def _close(self, run: Any, row: ScoredRow) -> dict[str, Any]:
-        on = self._on.pop(run)
-        on["score"] = _finite(row.score)
-        return self._line("closed", run, on, row)
 
-    def _line(self, kind: str, run: Any, on: dict[str, Any], row: ScoredRow | None = None) -> dict[str, Any]:
-        on |= self._explain(run, on["since_time"], on["until_time"])
-        hidden = ("told_at", "is_new", "since_time", "until_time")
-        line = {"kind": kind, "machine": tell_machine(run), **{key: v for key, v in on.items() if key not in hidden}}
-        return line | ({"status": list(row.status)} if row is not None and row.status else {})
+def _first_line(row: ScoredRow) -> dict[str, Any]:
+    told, score = tell_time(row.time), _finite(row.score)
+    scores = {"peak": told, "peak_score": score, "score": score, "threshold": _finite(row.threshold)}
+    return {"id": row.alarm_id, "since": told, "until": told, **scores}
 
 
 def tell_time(value: Any) -> Any:
@@ -139,5 +128,6 @@ def _read_time(told: Any) -> Any:
     return pd.Timestamp(told) if isinstance(told, str) else told
 
 
-def _key(run: Any) -> Any:
+def as_run(run: Any) -> Any:
+    """Return a run as it was before JSON made a list of a tuple."""
     return tuple(run) if isinstance(run, list) else run

@@ -53,14 +53,14 @@ class LineBuffer:
     def add(self, block: bytes) -> None:
         """Take what was read."""
         self.pending += block
-        if len(self.pending) > MAX_LINE and b"\n" not in self.pending:
-            self.pending += b"\n"  # no row is so long: it will be told as broken, and its rest too
 
     def take(self, most: int) -> list[bytes]:
         """Return up to so many whole lines."""
         if self.rest:
             lines, self.rest = self.rest, []
             return lines
+        if len(self.pending) > MAX_LINE and b"\n" not in self.pending:
+            return self.take_rest()  # no row is so long: it will be told as broken, and what follows of it too
         *lines, rest = self.pending.split(b"\n", most)
         taken = len(self.pending) - len(rest)
         self.n_taken += taken

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .alarm_book import AlarmBook, ScoredRow
+from .alarm_book import AlarmBook, ScoredRow, as_run
 from .faults import Faults
 from .recent_rows import Explainer, RecentRows, bare_times
 from .row_decoder import DecodedRows, RowDecoder
@@ -69,7 +69,7 @@ class Watcher:
         self.n_lines, self.n_rows = state["n_lines"], state["n_rows"]
         self.decoder.resume(state["decoder"])
         self.alarms.resume(state["alarms"])
-        self.last_times = {_key(run): _instant(time) for run, time in state["last_times"]}
+        self.last_times = {as_run(run): _instant(time) for run, time in state["last_times"]}
 
     def pass_lines(self, lines: list[bytes]) -> tuple[list[ScoredRow], list[dict[str, Any]]]:
         """Return the rows that lines hold with their scores, in the order in which they came, and what to tell.
@@ -160,9 +160,6 @@ class Watcher:
         return {} if rows is None else self.explainer.explain(rows)
 
 
-Tell = Callable[[str], None]
-
-
 def _plain(time: Any) -> Any:
     return str(time) if _is_date(time) else time.item()
 
@@ -173,7 +170,3 @@ def _instant(time: Any) -> Any:
 
 def _is_date(time: Any) -> bool:
     return isinstance(time, np.datetime64)
-
-
-def _key(run: Any) -> Any:
-    return tuple(run) if isinstance(run, list) else run
