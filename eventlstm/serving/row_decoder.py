@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,21 +155,24 @@ class RowDecoder:
 
     def _read_times(self, written: list[Any]) -> tuple[pd.Index, list[int]]:
         """Return the times of rows, and which rows have one."""
-        if not written:
-            return pd.Index([]), []
-        try:
-            return self._parse(written), list(range(len(written)))
-        except (ValueError, TypeError, OverflowError):  # one by one, as one of them is at fault
-            parsed = [self._parse_one(text) for text in written]
-        kept = [k for k, time in enumerate(parsed) if time is not None]
-        return pd.Index([parsed[k] for k in kept]), kept
+        parts = list(self._parse_parts(written, 0))
+        kept = [place for part, first in parts for place in range(first, first + len(part))]
+        times = [part for part, _ in parts]
+        return (times[0].append(times[1:]) if times else pd.Index([])), kept
 
-    def _parse_one(self, text: Any) -> Any:
+    def _parse_parts(self, written: list[Any], first: int) -> Iterator[tuple[pd.Index, int]]:
+        """Yield times and the place of the first; where one is at fault, each half is read for itself."""
+        if not written:
+            return
         try:
-            return self._parse([text])[0]
+            yield self._parse(written), first
         except (ValueError, TypeError, OverflowError) as error:
-            self.faults.add(_describe(error).replace(" in data row 1", ""))
-            return None
+            middle = len(written) // 2
+            if not middle:
+                self.faults.add(_describe(error).replace(" in data row 1", ""))
+            else:
+                yield from self._parse_parts(written[:middle], first)
+                yield from self._parse_parts(written[middle:], first + middle)
 
     def _parse(self, written: list[Any]) -> pd.Index:
         """Return times written alike, those with a zone in UTC, which is what differing zones become."""

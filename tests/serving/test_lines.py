@@ -159,7 +159,7 @@ def test_a_file_that_holds_nothing_of_before_is_read_from_its_start_and_that_is_
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_line_is_lost_or_doubled_whatever_is_cut_rotated_and_follow(tmp_path, follow, seed):
+def test_no_line_is_lost_or_doubled_whatever_is_cut_rotated_and_resumed(tmp_path, follow, seed):
     draw, path = random.Random(seed), tmp_path / "log"
     path.touch()
     text = b"".join(b"line %d %s\n" % (k, b"x" * draw.randrange(40)) for k in range(300))
