@@ -29,6 +29,7 @@ LINE = (
     "plots",
     "evaluation",
     "archive",
+    "serving",
     "cli",
 )
 PLACE = {name: place for place, name in enumerate(LINE)}

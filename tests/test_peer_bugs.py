@@ -26,6 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
+from eventlstm.detectors.anomaly_detector import models_of
 from eventlstm.detectors.row_models import View
 from eventlstm.logs.checking import check_scoring
 from eventlstm.metrics import anomaly_average_precision
@@ -158,7 +159,7 @@ class FirstOfTwo(BaseEstimator):
 def test_a_row_is_compared_with_the_first_step_ahead():
     still = LOG * 0 + 3.0 + np.random.default_rng(0).normal(size=LOG.shape)
     model = detector(FirstOfTwo(), targets="level", n_estimators=1, smoothing=1).fit(still)
-    errors = model._models(model.estimators_).errors(check_scoring(model, still), 1)
+    errors = models_of(model, model.estimators_).errors(check_scoring(model, still), 1)
     assert np.abs(errors).max() < 10
 
 
@@ -263,7 +264,7 @@ def test_a_search_by_the_sign_of_ours_chooses_the_detector_that_finds_more():
 
 def test_levels_are_not_clipped_where_errors_are_taken():
     model = detector().fit(LOG)
-    assert isinstance(model._models(model.estimators_).view, View)
+    assert isinstance(models_of(model, model.estimators_).view, View)
     far = LOG.copy()
     far.iloc[100] += 50.0
     farther = LOG.copy()

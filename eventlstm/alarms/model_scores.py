@@ -42,7 +42,7 @@ def score_rows(model: Any, X: Any) -> FloatArray:
     if hasattr(last, "decision_scores_"):  # PyOD's
         return np.asarray(model.decision_function(X), dtype=np.float64)
     if hasattr(model, "predict_proba") and not _is_density(model):
-        return _of_event(model, np.asarray(model.predict_proba(X), dtype=np.float64))
+        return of_event(model, np.asarray(model.predict_proba(X), dtype=np.float64))
     if hasattr(model, "score_samples"):
         return -np.asarray(model.score_samples(X), dtype=np.float64)
     if hasattr(model, "decision_function"):
@@ -105,23 +105,23 @@ def window_size_of(model: Any) -> int:
 
 def last_step(model: Any) -> Any:
     """Return what a search, a threshold and a pipeline are around."""
-    inner = _inside(model)
+    inner = unwrap(model)
     return inner[-1] if isinstance(inner, Pipeline) else inner
 
 
 def before_last(model: Any, X: Any) -> Any:
     """Return what the last step of a pipeline is given; of any other model, `X` itself."""
-    inner = _inside(model)
+    inner = unwrap(model)
     return inner[:-1].transform(X) if isinstance(inner, Pipeline) and len(inner) > 1 else X
 
 
-def _inside(model: Any) -> Any:
+def unwrap(model: Any) -> Any:
     """Return the pipeline or the estimator inside of searches, thresholds and freezers."""
     if hasattr(model, "best_estimator_"):
-        return _inside(model.best_estimator_)
+        return unwrap(model.best_estimator_)
     if isinstance(model, FixedThresholdClassifier | TunedThresholdClassifierCV):
-        return _inside(model.estimator_)
-    return _inside(model.estimator) if isinstance(model, FrozenEstimator) else model
+        return unwrap(model.estimator_)
+    return unwrap(model.estimator) if isinstance(model, FrozenEstimator) else model
 
 
 def _is_density(model: Any) -> bool:
@@ -129,7 +129,7 @@ def _is_density(model: Any) -> bool:
     return hasattr(model, "score_samples") and not hasattr(model, "classes_")
 
 
-def _of_event(model: Any, proba: FloatArray) -> FloatArray:
+def of_event(model: Any, proba: FloatArray) -> FloatArray:
     """Return the probability of class 1, refusing other classes than 0 and 1."""
     classes = np.asarray(getattr(model, "classes_", (0, 1))).tolist()
     if classes != [0, 1] or proba.shape[1:] != (2,):

@@ -413,7 +413,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self, "offset_")
         log = check_scoring(self, X)
-        return self._score(self._row_scorer().parts(log, run_names(X)), log.starts)
+        return self._score(row_scorer_of(self).parts(log, run_names(X)), log.starts)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is: scikit-learn's sign, low is abnormal.
@@ -488,7 +488,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 f"{type(self.estimators_[0]).__name__} scores rows as a whole. Use a forecaster, an autoencoder or PCA."
             )
         log = check_scoring(self, X)
-        parts = self._smooth(self._row_scorer().parts(log, run_names(X)), log.starts, self.quiet_parts_)
+        parts = self._smooth(row_scorer_of(self).parts(log, run_names(X)), log.starts, self.quiet_parts_)
         names = getattr(self, "feature_names_in_", None)
         columns = [f"x{k}" for k in range(parts.shape[1])] if names is None else names
         shares = pd.DataFrame(share_out(parts), index=row_labels(X), columns=columns)
@@ -498,8 +498,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Fit all on the quiet rows of a log; return what each sensor adds to the score of each row, and held rows."""
         held = hold_out_last(log, self.validation_fraction)
         self._fit_view(log)
-        self.estimators_ = self._models(self._make_members()).fit(*split_rows(log, held), self.n_jobs)
-        models = self._models(self.estimators_)
+        self.estimators_ = models_of(self, self._make_members()).fit(*split_rows(log, held), self.n_jobs)
+        models = models_of(self, self.estimators_)
         errors = models.errors(log, self.n_jobs)
         self.scorer_, self.run_scales_ = None, {}
         if models.gives_errors:
@@ -508,7 +508,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             scorer = ErrorScorer(norm=self.norm, cap=self.cap, shrinkage=self.shrinkage)
             self.scorer_ = scorer.fit(errors, log.weight)
             self.cold_ = learn_cold_starts(models, log, names, self.scorer_, self.run_scales_, self.n_jobs)
-        parts = self._row_scorer().parts_of(errors, log.starts)
+        parts = row_scorer_of(self).parts_of(errors, log.starts)
         self.quiet_parts_ = parts[log.weight > 0].mean(axis=0)
         self.smoothing_ = self._choose_span(parts, log)
         return parts, held
@@ -536,28 +536,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.still_ = np.ptp(quiet, axis=0) == 0
         self.relative_ = None if self.inputs == "level" else clone(BESIDE[self.inputs]).fit(log.values, **wanted)
 
-    def _models(self, members: list[Any]) -> RowModels:
-        kind = choose_kind(members[0])
-        window_size = getattr(self, "window_size_", self.window_size)  # archives of before know none
-        stride = self.stride
-        if stride == "auto":
-            stride = CHUNK_RATIO * window_size if issubclass(kind, StepForecasts) else 1
-        view = View(self.levels_, self.relative_, self.clip, self.still_)
-        return kind(members, view, TARGETS[self.targets], window_size, int(stride))
-
-    def _row_scorer(self) -> RowScorer:
-        cold = None if self.scorer_ is None else self.cold_
-        run_scales = getattr(self, "run_scales_", {})  # archives of before know none
-        return RowScorer(self._models(self.estimators_), self.scorer_, cold, run_scales, self.n_jobs)
-
     def _score(self, parts: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Return the score of each row, (n_rows,), from what each sensor adds to it."""
         return self._smooth(parts.sum(axis=1, keepdims=True), starts, self.quiet_parts_.sum(keepdims=True))[:, 0]
 
     def _smooth(self, parts: np.ndarray, starts: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Smooth each stretch by itself; before it, nothing is known but what quiet rows are like, `before`."""
-        span = self.smoothing_ if hasattr(self, "smoothing_") else float(self.smoothing)  # archives of before know none
-        return smooth_stretches(parts, starts, span, before, self.average)
+        return smooth_stretches(parts, starts, span_of(self), before, self.average)
 
     def _keep_quiet(self, log: Rows, index: RowIndex, parts: np.ndarray, held: np.ndarray) -> None:
         """Keep the scores of the quiet rows, as they are while no other rows have gone into the mean."""
@@ -565,6 +550,30 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         score = self._score(parts, np.union1d(log.starts, change_rows(counted)))
         rows = {"score": score, "run": index.runs, "time": index.times, "held_out": held}
         self.quiet_ = {name: values[counted] for name, values in rows.items()}
+
+
+def models_of(detector: AnomalyDetector, members: list[Any]) -> RowModels:
+    """Return the models of quiet rows that members are, with what they see, fitted or yet to be."""
+    kind = choose_kind(members[0])
+    window_size = getattr(detector, "window_size_", detector.window_size)  # archives of before know none
+    stride = detector.stride
+    if stride == "auto":
+        stride = CHUNK_RATIO * window_size if issubclass(kind, StepForecasts) else 1
+    view = View(detector.levels_, detector.relative_, detector.clip, detector.still_)
+    return kind(members, view, TARGETS[detector.targets], window_size, int(stride))
+
+
+def row_scorer_of(detector: AnomalyDetector) -> RowScorer:
+    """Return the fitted models of a detector, and how their errors become scores."""
+    cold = None if detector.scorer_ is None else detector.cold_
+    run_scales = getattr(detector, "run_scales_", {})  # archives of before know none
+    return RowScorer(models_of(detector, detector.estimators_), detector.scorer_, cold, run_scales, detector.n_jobs)
+
+
+def span_of(detector: AnomalyDetector) -> float:
+    """Return over how many rows a fitted detector smooths."""
+    known = hasattr(detector, "smoothing_")
+    return detector.smoothing_ if known else float(detector.smoothing)  # archives of before know none
 
 
 def default_forecaster() -> LSTMForecaster:

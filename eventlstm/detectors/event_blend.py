@@ -410,6 +410,11 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
         return part
 
 
+def weights_of(blend: EventBlend) -> np.ndarray:
+    """Return the weight of each fitted part, (n_parts,)."""
+    return blend._weigh(blend.names_)
+
+
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
     """Say in which part an error happened."""

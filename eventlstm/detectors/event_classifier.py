@@ -298,7 +298,9 @@ default=("relative", "whitened")
             set_categorical_channels(member, scaler, codes)
             settle_prior_bias(member, getattr(scaler, "view", None) == "whitened")
         trained = [self._seen(train, scaler) for scaler in self.scalers_]
-        watched = [None if held_out is None else held_out.seen_by(scaler, self._dtype()) for scaler in self.scalers_]
+        watched = [
+            None if held_out is None else held_out.seen_by(scaler, channel_type(self)) for scaler in self.scalers_
+        ]
         self.estimators_ = side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
         return self
 
@@ -316,9 +318,9 @@ default=("relative", "whitened")
             Probabilities, in the order of `classes_`; never NaN.
         """
         check_is_fitted(self)
-        log, ensemble = check_scoring(self, X), self._ensemble()
+        log, ensemble = check_scoring(self, X), ensemble_of(self)
         score = ensemble.score_stretches if self.mode == "stateful" else ensemble.score_windows
-        return score(log, getattr(self, "window_size_", self.window_size))  # archives of before know none
+        return score(log, history_of(self))
 
     def occluded_proba(self, X: Any, rows: Any = None) -> np.ndarray:
         """Return the probability of each class at some rows, were the recent rows of one sensor after the other usual.
@@ -349,7 +351,7 @@ default=("relative", "whitened")
         """
         check_is_fitted(self)
         refuse_unknown_usual(self)
-        log, ensemble = check_scoring(self, X), self._ensemble()
+        log, ensemble = check_scoring(self, X), ensemble_of(self)
         hide = hide_in_stretches if self.mode == "stateful" else hide_in_windows
         return hide(ensemble, log, self.window_size_, self.usual_, check_rows(rows, len(log.values)))
 
@@ -417,8 +419,8 @@ default=("relative", "whitened")
         """Return what members train on: of features that would not fit memory, some rows evenly spread."""
         n_rows = MOST_VALUES // scaler.n_channels if isinstance(scaler, CausalFeatures) else len(log.values)
         if self.mode == "windows" and self.window_size_ == 1 and n_rows < len(log.values):
-            return log.sample_seen_by(scaler, self._dtype(), n_rows)
-        return log.seen_by(scaler, self._dtype())
+            return log.sample_seen_by(scaler, channel_type(self), n_rows)
+        return log.seen_by(scaler, channel_type(self))
 
     def _fit_member(self, member: Any, train: Rows, held_out: Rows | None) -> Any:
         if self.mode == "stateful":
@@ -475,18 +477,26 @@ default=("relative", "whitened")
             return log, None  # scikit-learn's trees take "auto", and a number of rows, which are not for whole runs
         return log.hold_out(float(share), is_event(log.labels), check_random_state(self.random_state))
 
-    def _ensemble(self) -> Ensemble:
-        return Ensemble(self.estimators_, self.scalers_, self.classes_, self._dtype(), self.n_jobs)
 
-    def _dtype(self) -> type[np.floating]:
-        """Return the type of the channels: float32 unless the estimator computes in float64 or sees values as they are.
+def ensemble_of(model: EventClassifier) -> Ensemble:
+    """Return the fitted members of a classifier and what they see through."""
+    return Ensemble(model.estimators_, model.scalers_, model.classes_, channel_type(model), model.n_jobs)
 
-        Networks of skorch, which are told by their `module`, take float32 alone, also inside of a pipeline.
-        """
-        as_they_are = self.inputs is None or isinstance(self.inputs, CausalFeatures)
-        exact = as_they_are or getattr(self.estimator, "precision", None) == "float64"
-        is_skorch = any(name.split("__")[-1] == "module" for name in _parameters(self.estimator))
-        return np.float64 if exact and not is_skorch else np.float32
+
+def history_of(model: EventClassifier) -> int:
+    """Return how many rows of history the members look at, or are warmed up by."""
+    return int(getattr(model, "window_size_", model.window_size))  # archives of before know none
+
+
+def channel_type(model: EventClassifier) -> type[np.floating]:
+    """Return the type of the channels: float32 unless the estimator computes in float64 or sees values as they are.
+
+    Networks of skorch, which are told by their `module`, take float32 alone, also inside of a pipeline.
+    """
+    as_they_are = model.inputs is None or isinstance(model.inputs, CausalFeatures)
+    exact = as_they_are or getattr(model.estimator, "precision", None) == "float64"
+    is_skorch = any(name.split("__")[-1] == "module" for name in _parameters(model.estimator))
+    return np.float64 if exact and not is_skorch else np.float32
 
 
 def _parameters(estimator: Any) -> dict[str, Any]:

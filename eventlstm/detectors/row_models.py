@@ -203,45 +203,76 @@ class WindowForecasts(WindowModels):
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         inputs, levels, log = seen
-        forecast = by_block(member.predict, self._cut(inputs, log), whole=takes_3d(member)).reshape(levels.shape)
-        forecast = forecast + levels if target == "change" else forecast
+        forecast = self.forecast(member, target, self._cut(inputs, log), levels)
         before = np.arange(len(levels)) - 1
         before[log.starts] = log.starts  # before the first row of a stretch there are copies of it
         return levels - forecast[before]
 
+    def forecast(self, member: Any, target: str, windows: LogWindows | np.ndarray, levels: np.ndarray) -> np.ndarray:
+        """Return what one member forecasts (n_windows, n_sensors) of the row after each window.
 
-class Reconstructions(WindowModels):
-    """Autoencoders, whose error is that of the last row of each window."""
+        `levels` (n_windows, n_sensors) are those of the rows that the windows end at.
+        """
+        forecast = by_block(member.predict, windows, whole=takes_3d(member)).reshape(levels.shape)
+        return forecast + levels if target == "change" else forecast
+
+
+class JudgedWindows(WindowModels):
+    """Models that judge a row by the window that ends there."""
+
+    @abstractmethod
+    def judge(
+        self, member: Any, windows: LogWindows | np.ndarray, inputs: np.ndarray, levels: np.ndarray
+    ) -> np.ndarray:
+        """Return the errors (n_windows, n_sensors), or the scores, of one member at the rows that windows end at.
+
+        `inputs` (n_windows, n_channels) and `levels` (n_windows, n_sensors) are what the models see of these rows.
+        """
 
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         inputs, levels, log = seen
+        return self.judge(member, self._cut(inputs, log), inputs, levels)
+
+
+class Reconstructions(JudgedWindows):
+    """Autoencoders, whose error is that of the last row of each window."""
+
+    def judge(
+        self, member: Any, windows: LogWindows | np.ndarray, inputs: np.ndarray, levels: np.ndarray
+    ) -> np.ndarray:
+        """Return by how much the reconstruction misses each sensor at the last row of windows."""
         missed = getattr(member, "last_step_errors", lambda block: block[:, -1] - member.reconstruct(block)[:, -1])
-        errors = by_block(missed, self._cut(inputs, log), whole=takes_3d(member))[:, : levels.shape[1]]
+        errors = by_block(missed, windows, whole=takes_3d(member))[:, : levels.shape[1]]
         errors = errors + self.view.clipped_off(inputs, levels)
         errors[:, self.view.still] = levels[:, self.view.still]
         return errors
 
 
-class Projections(WindowModels):
+class Projections(JudgedWindows):
     """Transformers that lead back, such as PCA, whose error is that of the last row of each window."""
 
-    def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
-        inputs, levels, log = seen
+    def judge(
+        self, member: Any, windows: LogWindows | np.ndarray, inputs: np.ndarray, levels: np.ndarray
+    ) -> np.ndarray:
+        """Return by how much the way there and back misses each sensor at the last row of windows."""
 
         def missed(block: np.ndarray) -> np.ndarray:
             back = np.asarray(member.inverse_transform(member.transform(block)))
             return (block - back).reshape(len(block), -1, inputs.shape[1])[:, -1, : levels.shape[1]]
 
-        return by_block(missed, self._cut(inputs, log), whole=takes_3d(member)) + self.view.clipped_off(inputs, levels)
+        return by_block(missed, windows, whole=takes_3d(member)) + self.view.clipped_off(inputs, levels)
 
 
-class OutlierScores(WindowModels):
+class OutlierScores(JudgedWindows):
     """Outlier detectors that only score windows; high is abnormal."""
 
     gives_errors = False
 
-    def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
-        score = by_block(partial(score_rows, member), self._cut(seen[0], seen[2]), whole=takes_3d(member))
+    def judge(
+        self, member: Any, windows: LogWindows | np.ndarray, inputs: np.ndarray, levels: np.ndarray
+    ) -> np.ndarray:
+        """Return the score of windows."""
+        score = by_block(partial(score_rows, member), windows, whole=takes_3d(member))
         return score.reshape(-1, 1).astype(np.float64)
 
 

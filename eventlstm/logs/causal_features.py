@@ -208,9 +208,9 @@ class CausalFeatures(TransformerMixin, BaseEstimator):
             The last rows of each lane, and the state of the views.
         """
         before, past = state or (None, None)
-        rows, before = with_lags(X, self._n_lags, before)
-        moves, past = self._mover().move_steps(X, past)
-        return np.concatenate([rows.reshape(*X.shape[:2], self._n_lags, X.shape[-1]), moves], axis=2), (before, past)
+        rows, before = with_lags(X, self.n_lags, before)
+        moves, past = self.mover().move_steps(X, past)
+        return np.concatenate([rows.reshape(*X.shape[:2], self.n_lags, X.shape[-1]), moves], axis=2), (before, past)
 
     def to_channels(self, moves: np.ndarray) -> np.ndarray:
         """Return the features that are made of some moves.
@@ -225,10 +225,10 @@ class CausalFeatures(TransformerMixin, BaseEstimator):
         ndarray of shape (..., n_features)
             Features.
         """
-        rows, later = moves[..., : self._n_lags, :], moves[..., self._n_lags :, :]
-        parts = [flat(rows[..., self._n_lags - self.lags :, :])]
+        rows, later = moves[..., : self.n_lags, :], moves[..., self.n_lags :, :]
+        parts = [flat(rows[..., self.n_lags - self.lags :, :])]
         if self.whitened_lags:
-            parts.append(flat(self.scalers_[-1].whiten(rows[..., self._n_lags - self.whitened_lags :, :])))
+            parts.append(flat(self.scalers_[-1].whiten(rows[..., self.n_lags - self.whitened_lags :, :])))
         for scaler in self.scalers_[: len(self.views)]:
             parts.append(scaler.to_channels(later)[..., : len(scaler.center_)])
         if not self.lags:
@@ -282,10 +282,11 @@ class CausalFeatures(TransformerMixin, BaseEstimator):
         return [*self.views, *["whitened"] * bool(self.whitened_lags)]
 
     @property
-    def _n_lags(self) -> int:
+    def n_lags(self) -> int:
+        """How many of the last rows features are made of."""
         return max(self.lags, self.whitened_lags)
 
-    def _mover(self) -> InputScaler:
+    def mover(self) -> InputScaler:
         """Return the view that makes all moves that others need."""
         later = [scaler for scaler, view in zip(self.scalers_, self.views, strict=False) if view != "level"]
         return later[0] if later else InputScaler("level")

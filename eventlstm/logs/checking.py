@@ -11,13 +11,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .._validation import check_sample_weight
+from .causal_gaps import GapRule, cut_causally, gap_rule
 from .index import RowIndex, read_index
 from .plain_labels import plain_labels
 from .rows import Rows
 from .sampling_checks import warn_if_torn, warn_of_other_steps
 from .sensor_values import refuse_no_sensors, refuse_other_table
 from .shared import IntArray
-from .steps import cut_stretches, learn_gaps, longest_steps, usual_steps
+from .steps import learn_gaps, longest_steps, usual_steps
 
 LOST_INDEX = "X has lost the index that says run and time:"
 KEEP_INDEX = (
@@ -75,12 +76,19 @@ def index_facts(X: Any, index: RowIndex, max_gap: Any) -> IndexFacts:
 def cut_as_learnt(estimator: Any, index: RowIndex, facts: Any = None) -> IntArray:
     """Return the first row of each stretch of a log, in `fit` and after it.
 
-    Gaps are those of the fit: what else a log holds must not change the scores of its runs.
+    Gaps are those of the fit, and a run is cut by its rows until then: neither what else a log holds nor what comes
+    later must change the scores of its rows.
     """
     facts = estimator if facts is None else facts
     _refuse_other_clock(index, facts.has_dates_)
-    gaps = np.array(getattr(facts, "max_gaps_", [facts.max_gap_]))  # archives of before know one
-    return cut_stretches(index, longest_steps(index, getattr(estimator, "max_gap", "auto"), gaps))
+    return cut_causally(index, gap_rule_of(estimator, facts))
+
+
+def gap_rule_of(estimator: Any, facts: Any = None) -> GapRule:
+    """Return when a step in time is a gap to an estimator, by its parameter and by what it learnt."""
+    facts = estimator if facts is None else facts
+    gaps = getattr(facts, "max_gaps_", [facts.max_gap_])  # archives of before know one
+    return gap_rule(getattr(estimator, "max_gap", "auto"), gaps, is_datetime=facts.has_dates_)
 
 
 def _refuse_other_clock(index: RowIndex, had_dates: bool) -> None:

@@ -94,7 +94,7 @@ def read_index(X: Any) -> RowIndex:
         return RowIndex(np.zeros(n_rows, dtype=RUN_DTYPE), np.arange(n_rows), False)
     _refuse_time_before_run(index)
     runs = _number_runs(index)
-    times, is_datetime = _read_times(index.get_level_values(-1))
+    times, is_datetime = read_times(index.get_level_values(-1))
     _check_order(index, runs, times)
     return RowIndex(runs, times, is_datetime)
 
@@ -126,7 +126,7 @@ def _number_runs(index: pd.Index) -> npt.NDArray[np.int32]:
     return runs
 
 
-def _read_times(level: pd.Index) -> tuple[np.ndarray, bool]:
+def read_times(level: pd.Index) -> tuple[np.ndarray, bool]:
     """Return times as numbers that can be subtracted, and whether they are date-times."""
     if level.hasnans:
         raise ValueError(f"{int(level.isna().sum())} rows have no time in the index. Give them one, or drop them.")

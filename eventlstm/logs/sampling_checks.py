@@ -87,7 +87,7 @@ def _torn_rows(index: RowIndex) -> np.ndarray:
         return np.empty(0, dtype=np.intp)
     lost = _lost_neighbours(index, regular)
     between = np.diff(lost)
-    likely = TORN_BREAKS[0] < len(lost) / len(index.runs) < TORN_BREAKS[1]
+    likely = len(lost) > 1 and TORN_BREAKS[0] < len(lost) / len(index.runs) < TORN_BREAKS[1]
     return lost if likely and between.std() > EVENLY_SPREAD * between.mean() else np.empty(0, dtype=np.intp)
 
 

@@ -39,16 +39,16 @@ def find_stretches(X: Any, max_gap: Any = "auto") -> IntArray:
     return cut_stretches(rows, longest_steps(rows, max_gap))
 
 
-def longest_steps(rows: RowIndex, max_gap: Any, learnt: FloatArray | None = None) -> FloatArray:
+def longest_steps(rows: RowIndex, max_gap: Any) -> FloatArray:
     """Return the longest step within a stretch of each run, (n_runs,), in the unit of the times of `rows`.
 
-    Under "auto" it is the smallest of the gaps `learnt` that a run's own rate allows, so that what else a log holds
-    does not change where a run is cut; a run sampled more slowly than all of them has a gap of its own.
+    Under "auto" it is the smallest of the gaps that the runs of the log call for which the run's own rate allows. To
+    cut a log as a fit has learnt, row by row, there is `causal_gaps`.
     """
     if not (isinstance(max_gap, str) and max_gap == "auto"):
         return np.full(rows.n_runs, np.inf if max_gap is None else rows.span(max_gap, "max_gap"), dtype=np.float64)
     runs = list(_sample(rows))
-    gaps = _learn(runs) if learnt is None else learnt
+    gaps = _learn(runs)
     return np.array([run.choose_gap(gaps) for run in runs], dtype=np.float64)
 
 

@@ -32,7 +32,10 @@ class TargetUnits(NamedTuple):
 
     def restored(self, outputs: torch.Tensor) -> np.ndarray:
         """Return outputs (..., n_outputs) as (..., horizon * n_targets, n_quantiles) in units of the targets."""
-        values = outputs.cpu().double().numpy()
+        return self.in_units(outputs.cpu().double().numpy())
+
+    def in_units(self, values: np.ndarray) -> np.ndarray:
+        """Return what `restored` does, of outputs in float64."""
         values = values.reshape(*values.shape[:-1], len(self.scale), -1)
         return np.sort(values * self.scale[:, None] + self.center[:, None], axis=-1)
 

@@ -1,1 +1,5 @@
-"""Fitted models at work, row by row."""
+"""Fitted models at work beside the machines: row by row, equal to batch scoring."""
+
+from .streaming_detector import StreamingDetector
+
+__all__ = ["StreamingDetector"]

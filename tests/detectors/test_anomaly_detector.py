@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 
 import eventlstm as el
 from eventlstm import AnomalyDetector, LSTMAutoencoder, LSTMForecaster
+from eventlstm.detectors.anomaly_detector import models_of
 from eventlstm.logs.checking import check_scoring
 from eventlstm.logs.lanes import walk
 from eventlstm.thresholds import AutoThreshold, DynamicThreshold, LabelledThreshold, QuantileThreshold, TailThreshold
@@ -332,7 +333,7 @@ def test_smoothing_is_the_exponentially_weighted_mean_of_each_run():
 def test_a_row_s_score_is_what_the_shares_of_its_sensors_are_of():
     model = tiny(smoothing=1).fit(X)
     log = check_scoring(model, TEST)
-    errors = model._models(model.estimators_).errors(log, 1)
+    errors = models_of(model, model.estimators_).errors(log, 1)
     errors /= np.repeat(list(model.run_scales_.values()), N_ROWS, axis=0)
     first = log.starts[:, None] + np.arange(len(model.cold_))  # (n_stretches, n_first)
     errors[first] /= model.cold_

@@ -6,7 +6,7 @@ import pytest
 
 import eventlstm as el
 from eventlstm.logs.index import read_index
-from eventlstm.logs.steps import cut_stretches, find_stretches, learn_gaps, longest_steps, usual_steps
+from eventlstm.logs.steps import cut_stretches, find_stretches, longest_steps, usual_steps
 
 
 def runs(*times):
@@ -44,14 +44,6 @@ def test_gaps_are_found_in_each_run_at_its_own_rate(name):
         step = np.diff(times).max()
         torn.append(np.concatenate([times, times[-1] + 100 * step + times - times[0]]))
     assert len(find_stretches(runs(*torn))) == 2 * len(torn)
-
-
-@pytest.mark.parametrize("name", RATES)
-def test_what_else_a_log_holds_does_not_change_where_a_run_is_cut(name):
-    learnt = learn_gaps(read_index(runs(*RATES[name])))
-    for times in RATES[name]:
-        alone = read_index(runs(times))
-        assert len(cut_stretches(alone, longest_steps(alone, "auto", learnt))) == 1
 
 
 def test_a_regular_log_is_cut_after_ten_times_its_step():

@@ -1,0 +1,326 @@
+"""A fitted model beside the machines: for each row as it comes a score and an alarm, those of batch scoring."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+
+from ..alarms.alarm_policy import AlarmPolicy
+from ..logs.shared import BoolArray, IntArray
+from .alarm_states import AlarmState, AlarmStates, choose_policy
+from .rows_read import read_runs, read_times_like
+from .slots import FEWEST_SLOTS, Rows, as_slots
+from .stream_files import read_stream, write_stream
+from .tables import Table
+from .watched import Told, Watched
+
+LATE = ("raise", "drop")
+LATE_ROW = ("late",)
+
+
+class Update(NamedTuple):
+    """What a stream says of one row."""
+
+    run: Any
+    time: Any
+    score: float
+    threshold: float
+    alarm: str | None
+    alarm_id: str | None
+    since: Any
+    status: tuple[str, ...]
+    filled: dict[Any, str]
+
+
+class StreamingDetector:
+    """Score the rows of machines as they come, and tell when alarms open and close.
+
+    Scores are those of `predict_proba` or `anomaly_score` on the whole log, and alarms those of
+    `AlarmPolicy.to_events`, whatever the pieces in which rows come. Nothing is learnt; what is kept of a machine does
+    not grow.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted `EventClassifier` of classes 0 and 1, `EventBlend` or `AnomalyDetector`, a pipeline that ends in one,
+        or a threshold or search of scikit-learn around it. Steps before the model are `ForwardFill`, `CausalFeatures`,
+        and transformers that make something of each row by itself.
+    policy : AlarmPolicy, default=None
+        When alarms start and end. None takes the rules and the threshold of the model; where it has no threshold, rows
+        have a score and no alarm.
+    late : {"raise", "drop"}, default="raise"
+        What to do with a row that is not later than the last of its machine: refuse it, or say that it is "late" and
+        leave it out.
+
+    Attributes
+    ----------
+    runs : list
+        The machines seen, in the order they came.
+    threshold : float
+        The score that a row must be greater than for an alarm; NaN where there is none.
+    metadata : dict
+        What the caller wants to be saved with the state, such as the position in a file: anything that JSON holds.
+
+    See Also
+    --------
+    AlarmPolicy.step : Alarms alone, of scores that come from elsewhere.
+    river.anomaly.base.AnomalyDetector : There, `score_one` is the score of an ``update``, and `learn_one` has no
+        counterpart: models here are fitted on logs, and a stream changes them no more.
+
+    Notes
+    -----
+    Recurrent networks go on by one step, in NumPy and in the precision of their weights: their scores differ from those
+    of batch scoring by its rounding, less than 1e-6. Trees and other estimators of scikit-learn see the same numbers
+    as in batch scoring but for that of the last place, and give the same scores. Networks of windows, bidirectional
+    ones and attention among them, are asked for the last window at each row.
+
+    Where a stretch begins, a network first sees copies of its first row, as in batch scoring; that takes as long as
+    `window_size` rows do. Trees are asked all at once for a few rows, a dozen times as fast as by scikit-learn.
+
+    A stream is not made for several threads: give each its own machines.
+
+    Examples
+    --------
+    >>> import eventlstm as el
+    >>> log = el.datasets.make_sensor_log(n_machines=2, n_days=5, random_state=0)
+    >>> small = el.LSTMClassifier(hidden_size=8, max_epochs=2)
+    >>> model = el.EventClassifier(small, n_estimators=2, random_state=0).fit(log.X, log.y)
+    >>> stream = el.StreamingDetector(model, el.AlarmPolicy(threshold=0.2))
+    >>> (run, time), row = next(log.X.iterrows())
+    >>> update = stream.update(row, time=time, run=run)
+    >>> update.alarm, update.status
+    ('off', ('unknown_run', 'warming_up'))
+    >>> bool(abs(update.score - model.predict_proba(log.X)[0, 1]) < 1e-6)
+    True
+    """
+
+    def __init__(self, model: Any, policy: AlarmPolicy | None = None, *, late: str = "raise") -> None:
+        if late not in LATE:
+            raise ValueError(f"late={late!r} is unknown. Choose 'raise' or 'drop'.")
+        self.model, self.late = model, late
+        self._watched = Watched(model)
+        self.policy = choose_policy(model, policy, has_dates=self._watched.has_dates)
+        self.threshold = math.nan if self.policy is None else float(self.policy.threshold or 0.0)
+        self.metadata: dict[str, Any] = {}
+        self._slots: dict[Any, int] = {}  # by machine
+        self._room, self._alarms = FEWEST_SLOTS, AlarmStates(self.policy, has_dates=self._watched.has_dates)
+
+    @property
+    def runs(self) -> list[Any]:
+        """The machines seen, in the order they came."""
+        return list(self._slots)
+
+    def update(self, row: Any, *, time: Any, run: Any = None) -> Update:
+        """Take the next row of a machine.
+
+        Parameters
+        ----------
+        row : Series, mapping or array-like of shape (n_sensors,)
+            The sensors, by the names in `fit`, or in their order. NaN where a value is missing, which only a
+            `ForwardFill` before the model can fill.
+        time : Timestamp, str or number
+            When it was, as the index of the log in `fit` says it.
+        run : hashable, default=None
+            The machine; None where there is one.
+
+        Returns
+        -------
+        Update
+            Named tuple of `run`, `time`, `score`, `threshold`, `alarm` ("opened", "on", "closed" on the first row out
+            of it, or "off"), `alarm_id`, `since`, `status` and `filled`. An alarm that opens under another id ends the
+            one before on the row before. `status` holds words: "unknown_run" on the first row of a machine, "gap" on
+            the first after a gap in time, where all begins anew, "warming_up" while a model has less history than it
+            looks at, "missing" where values were filled, which `filled` names with "last value" or "median", "stuck"
+            where a sensor has stood still for ten times as long as ever before and 60 rows, and "late".
+
+        Raises
+        ------
+        ValueError
+            If sensors are missing or others, values are not numbers, or the row is late. The stream is then as it was.
+        """
+        table, clock = self._watched.read(row), read_times_like([time], has_dates=self._watched.has_dates)
+        if self._find_late([run], clock, [time])[0]:
+            state = self._alarms.open[self._slots[run]]
+            return Update(run, time, math.nan, self.threshold, *state, LATE_ROW, {})
+        with self._as_before_if_refused([run]):
+            told, (state,) = self._take([run], [time], clock, table)
+        return Update(run, time, float(told.score[0]), self.threshold, *state, told.words()[0], told.filled(0))
+
+    def update_many(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Take the next rows of several machines.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_rows, n_sensors)
+            Rows with the index of a log. Machines may come in any order, the rows of each in that of time.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, 7)
+            "score", "threshold", "alarm", "alarm_id", "since", "status" and "filled" of each row, as `update` has them,
+            with the index of `frame`.
+
+        Raises
+        ------
+        ValueError
+            As `update` does, before any row is taken; and if the index says no time.
+        """
+        table, runs, times = self._watched.read_frame(frame), read_runs(frame), frame.index.get_level_values(-1)
+        clock = read_times_like(times, has_dates=self._watched.has_dates)
+        is_late = self._find_late(runs, clock, times)
+        answer = _Answer(len(runs), self.threshold)
+        with self._as_before_if_refused(dict.fromkeys(runs)):
+            for places in rounds(runs, np.flatnonzero(~is_late)):
+                chosen = places.tolist()
+                told, states = self._take([runs[k] for k in chosen], times[places], clock[places], table.take(places))
+                answer.put(places, told, states)
+        return answer.frame(frame.index, [self._alarms.open[self._slots[runs[k]]] for k in np.flatnonzero(is_late)])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what is known of all machines to a file, which is whole or not there; the model is not in it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        """
+        write_stream(path, self._watched, self.runs, self._alarms, self.metadata)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], model: Any, policy: AlarmPolicy | None = None, *, late: str = "raise"
+    ) -> Self:
+        """Return a stream that goes on from a saved state.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        model : estimator
+            The model of the stream that was saved.
+        policy : AlarmPolicy, default=None
+            As in the constructor.
+        late : {"raise", "drop"}, default="raise"
+            As in the constructor.
+
+        Returns
+        -------
+        StreamingDetector
+            The stream.
+
+        Raises
+        ------
+        ValueError
+            If the file holds no such state, or that of another model.
+        """
+        stream = cls(model, policy, late=late)
+        saved = read_stream(path, stream._watched)
+        for run in saved.runs:
+            stream._slot(run)
+        saved.put_back(stream._watched, stream._alarms)
+        stream.metadata = saved.metadata
+        return stream
+
+    def _take(self, runs: Sequence[Any], times: Any, clock: np.ndarray, table: Table) -> tuple[Told, list[AlarmState]]:
+        """Return what is said of the next row of each of some machines, and of their alarms."""
+        is_new = np.array([run not in self._slots for run in runs])
+        slots = [self._slot(run) for run in runs]
+        told = self._watched.step(Rows(as_slots(slots), clock, is_new), table)
+        hears = zip(slots, clock.tolist(), told.score.tolist(), runs, times, strict=True)
+        return told, [self._alarms.step(*heard) for heard in hears]
+
+    def _find_late(self, runs: Sequence[Any], clock: np.ndarray, times: Any) -> BoolArray:
+        """Return which rows are not later than all before them of their machine, refusing them if so asked."""
+        latest: dict[Any, Any] = {}
+        is_late = np.zeros(len(runs), dtype=bool)
+        for k, (run, now) in enumerate(zip(runs, clock.tolist(), strict=True)):
+            if run not in latest:
+                latest[run] = self._watched.last_time(self._slots[run]) if run in self._slots else -math.inf
+            is_late[k] = not now > latest[run]
+            latest[run] = max(now, latest[run])
+        if is_late.any() and self.late == "raise":
+            k = int(is_late.argmax())
+            of_run = "" if runs[k] is None else f" of {runs[k]!r}"
+            raise ValueError(
+                f"A row{of_run} at {times[k]} came after one that is not earlier. Pass the rows of a machine in the "
+                "order of time, each once, or set late='drop'."
+            )
+        return is_late
+
+    @contextmanager
+    def _as_before_if_refused(self, runs: Any) -> Iterator[None]:
+        """Undo what is known of some machines by now where a step of another library refuses their rows."""
+        if not self._watched.is_foreign:  # all that can be refused has been
+            yield
+            return
+        known = [self._slots[run] for run in runs if run in self._slots]
+        before, n_runs = self._watched.snapshot(known), len(self._slots)
+        alarms = self._alarms.snapshot(known)
+        try:
+            yield
+        except Exception:
+            for run in list(self._slots)[n_runs:]:
+                del self._slots[run]
+            self._watched.put_back(known, before)
+            self._alarms.put_back(known, alarms, n_runs)
+            raise
+
+    def _slot(self, run: Any) -> int:
+        """Return the slot of a machine, a new one where it has none."""
+        if run not in self._slots:
+            slot = len(self._slots)
+            if slot >= self._room:
+                self._room *= 2
+                self._watched.grow(self._room)
+            self._alarms.introduce(run)
+            self._watched.introduce(slot, run)
+            self._slots[run] = slot
+        return self._slots[run]
+
+
+class _Answer:
+    """What is said of the rows of a frame, put together from its rounds."""
+
+    def __init__(self, n_rows: int, threshold: float) -> None:
+        self.columns: dict[str, Any] = {"score": np.full(n_rows, np.nan), "threshold": threshold}
+        self.columns |= {
+            name: np.empty(n_rows, dtype=object) for name in ("alarm", "alarm_id", "since", "status", "filled")
+        }
+
+    def put(self, places: IntArray, told: Told, states: list[AlarmState]) -> None:
+        """Take what is said of some of the rows."""
+        self.columns["score"][places] = told.score
+        for name, values in zip(AlarmState._fields, zip(*states, strict=True), strict=True):
+            self.columns[name][places] = _as_objects(values)
+        self.columns["status"][places] = _as_objects(told.words())
+        self.columns["filled"][places] = [told.filled(row) for row in range(len(places))]
+
+    def frame(self, index: pd.Index, of_late: list[AlarmState]) -> pd.DataFrame:
+        """Return all of it, with the alarms that are on for machines whose rows were late."""
+        late = np.flatnonzero([status is None for status in self.columns["status"]])
+        for k, state in zip(late, of_late, strict=True):
+            self.columns["alarm"][k], self.columns["alarm_id"][k], self.columns["since"][k] = state
+            self.columns["status"][k], self.columns["filled"][k] = LATE_ROW, {}
+        return pd.DataFrame(self.columns, index=index)
+
+
+def _as_objects(values: Any) -> np.ndarray:
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
+
+
+def rounds(runs: Sequence[Any], places: IntArray) -> Iterator[IntArray]:
+    """Yield the places of the first row of each machine, then those of the second, and so on."""
+    numbers = pd.factorize(_as_objects([runs[k] for k in places]))[0]
+    order = pd.Series(numbers).groupby(numbers).cumcount().to_numpy()
+    by_round = np.argsort(order, kind="stable")
+    for part in np.split(by_round, np.flatnonzero(np.diff(order[by_round])) + 1):
+        if len(part):
+            yield places[part]
