@@ -41,8 +41,12 @@ class ScoreFile:
         self.path, self._raw = path, raw
         head = _to_csv([[*map(self._safe, names), *SCORE_COLUMNS]])
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, BY_UMASK), "r+b")
-        self._check_head(head)
-        self._cut(_end_of_lines(self._file) if length is None else length)
+        try:
+            self._check_head(head)
+            self._cut(_end_of_lines(self._file) if length is None else length)
+        except ValueError:
+            self._file.close()
+            raise
         if not self._file.tell():
             self._file.write(head)
 

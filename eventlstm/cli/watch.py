@@ -45,6 +45,8 @@ DELIVERY_SECONDS = 5.0  # for the last alarms to reach a broker
 def run_watch(options: argparse.Namespace) -> None:
     """Watch a source with a saved model until it ends, or a signal does."""
     began = time.monotonic()
+    if options.every < 1:
+        raise ValueError(f"--every {options.every} is no number of rows. Pass one of at least 1.")
     with heard_signals() as stop:
         watch = Watch(options, stop)
         try:
@@ -134,9 +136,9 @@ class Watch:
         policy = _choose_policy(model, options)
         known = options.state is not None and options.state.exists()
         if known:
-            detector = StreamingDetector.load(options.state, model, policy, late="raise")
+            detector = StreamingDetector.load(options.state, model, policy, late="drop")
         else:
-            detector = StreamingDetector(model, policy, late="raise")
+            detector = StreamingDetector(model, policy, late="drop")
         has_dates = getattr(last_step(model), "has_dates_", None)
         decoder = RowDecoder(list(model.feature_names_in_), time_name, runs, self.faults, has_dates)
         past = None if options.past is None else _read_past(model, options)
@@ -210,7 +212,7 @@ class Watch:
         """Do what the clock asks for."""
         last = self.watcher.last_times
         quiet = self.silence.fall_silent()
-        self._print([{"kind": "silent", "machine": tell_machine(run), "since": _stamp(last[run])} for run in quiet])
+        self._print([{"kind": "silent", "machine": tell_machine(run), "since": tell_time(last[run])} for run in quiet])
         self.faults.tell()
         now = time.monotonic()
         if self.options.verbose and now - self._told_at >= PROGRESS_SECONDS:
@@ -256,10 +258,11 @@ class Watch:
 
 def _choose_policy(model: Any, options: argparse.Namespace) -> Any:
     """Return the rules for alarms of a model, and what the options change of them."""
-    threshold = threshold_of(model) if options.threshold is None else options.threshold
     if options.threshold is not None and not math.isfinite(options.threshold):
         raise ValueError(f"--threshold {options.threshold:g} is no score to alarm at. Pass a finite number.")
-    policy = policy_of(model).set_params(threshold=HALF if threshold is None else threshold)
+    policy = policy_of(model)
+    known = (options.threshold, threshold_of(model), policy.threshold, HALF)
+    policy.set_params(threshold=next(threshold for threshold in known if threshold is not None))
     for name in ("merge_gap", "min_duration"):
         if getattr(options, name) is not None:
             policy.set_params(**{name: read_horizon(getattr(options, name))})
@@ -290,7 +293,3 @@ def _client_id(options: argparse.Namespace) -> str:
     """Return a name that this watch has at the broker at each start, and no other watch."""
     told = (platform.node(), BrokerAddress.read(options.source).shown, options.model.resolve(), options.state)
     return f"eventlstm-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
-
-
-def _stamp(time: Any) -> Any:
-    return tell_time(pd.Timestamp(time) if hasattr(time, "dtype") and time.dtype.kind == "M" else time)

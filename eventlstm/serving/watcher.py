@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .alarm_book import AlarmBook, ScoredRow, as_run
+from ..logs.shared import FloatArray
+from .alarm_book import AlarmBook, ScoredRow, as_run, tell_machine, tell_time
 from .faults import Faults
 from .recent_rows import Explainer, RecentRows, bare_times
 from .row_decoder import DecodedRows, RowDecoder
 from .streaming_detector import StreamingDetector
 
 QUIET = (None, "off")
+
+
+class LateRowError(ValueError):
+    """A row that came after a later one of its machine, where that ends a watch."""
 
 
 class Watcher:
@@ -48,9 +53,10 @@ class Watcher:
     ) -> None:
         self.detector, self.decoder, self.faults, self.names = detector, decoder, faults, names
         self.explainer, self.refuses_late = explainer, refuses_late
-        self.recent = RecentRows(decoder.sensors, names)
+        self.sensors = decoder.sensors
+        self.recent = RecentRows(self.sensors, names)
         self.alarms = AlarmBook(self._explain)
-        self.last_times: dict[Any, Any] = {}  # of each machine
+        self.last_times: dict[Any, Any] = {}  # when each machine was heard last, by its clock
         self.n_lines = self.n_rows = 0
 
     def state(self) -> dict[str, Any]:
@@ -61,7 +67,7 @@ class Watcher:
             "n_faults": self.faults.n_faults,
             "decoder": self.decoder.state(),
             "alarms": self.alarms.state(),
-            "last_times": [[run, _plain(time)] for run, time in self.last_times.items()],
+            "last_times": [[run, tell_time(time)] for run, time in self.last_times.items()],
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -69,7 +75,7 @@ class Watcher:
         self.n_lines, self.n_rows = state["n_lines"], state["n_rows"]
         self.decoder.resume(state["decoder"])
         self.alarms.resume(state["alarms"])
-        self.last_times = {as_run(run): _instant(time) for run, time in state["last_times"]}
+        self.last_times = {as_run(run): time for run, time in state["last_times"]}
 
     def pass_lines(self, lines: list[bytes]) -> tuple[list[ScoredRow], list[dict[str, Any]]]:
         """Return the rows that lines hold with their scores, in the order in which they came, and what to tell.
@@ -79,7 +85,7 @@ class Watcher:
         ValueError
             If the columns are not those of the model, or a row is late and `refuses_late`.
         """
-        rows = self._leave_out_late(self.decoder.decode(lines))
+        rows = self.decoder.decode(lines)
         scored = [row for row in self._score(rows, np.arange(len(rows.runs))) if row is not None]
         self.n_lines += len(lines)
         self.n_rows += len(scored)
@@ -88,36 +94,17 @@ class Watcher:
             self.recent.trim(run)
         return scored, told
 
-    def _leave_out_late(self, rows: DecodedRows) -> DecodedRows:
-        """Return rows without those that are no later than another of their machine."""
-        instants, kept, last = bare_times(rows.times), [], dict(self.last_times)
-        for k, (run, time) in enumerate(zip(rows.runs, instants, strict=True)):
-            if run not in last or time > last[run]:
-                last[run] = time
-                kept.append(k)
-            else:
-                self._tell_late(run, rows.times[k], last[run])
-        self.last_times = last
-        if len(kept) == len(rows.runs):
-            return rows
-        return DecodedRows([rows.runs[k] for k in kept], rows.times[kept], rows.values[kept])
-
-    def _tell_late(self, run: Any, time: Any, last: Any) -> None:
-        of_run = "" if run is None else f" of {run}"
-        fault = f"a row{of_run} at {time} came after one at {pd.Timestamp(last) if _is_date(last) else last}."
-        if self.refuses_late:
-            raise ValueError(f"{fault[0].upper()}{fault[1:]} Send rows in the order of time, or pass --late drop.")
-        self.faults.add(fault)
-
     def _score(self, rows: DecodedRows, places: Any) -> Iterator[ScoredRow | None]:
-        """Yield the rows with their scores, None for one that the detector refuses.
+        """Yield the rows with their scores, None for one that the detector refuses or that is late.
 
         Where it refuses several at once, each half is tried: a refused row costs as many calls as halves hold it.
         """
         if not len(places):
             return
         try:
-            scored = self._ask(rows, places)
+            yield from self._ask(rows, places)
+        except LateRowError:
+            raise
         except ValueError as error:
             if len(places) == 1:
                 self.faults.add(" ".join(str(error).split()))
@@ -126,33 +113,41 @@ class Watcher:
             middle = len(places) // 2
             yield from self._score(rows, places[:middle])
             yield from self._score(rows, places[middle:])
-            return
-        yield from scored
 
-    def _ask(self, rows: DecodedRows, places: Any) -> list[ScoredRow]:
-        """Return rows with their scores, and keep them to explain alarms with."""
-        runs = [rows.runs[k] for k in places]
-        times, values = rows.times[places], rows.values[places]
-        numbers = pd.factorize(pd.Series(runs, dtype=object), use_na_sentinel=False)[0]
-        order = np.argsort(numbers, kind="stable")  # the rows of a machine together, in the order of time
-        frame = pd.DataFrame(values[order], index=self._index(runs, times, order), columns=self.decoder.sensors)
-        table = self.detector.update_many(frame)
+    def _ask(self, rows: DecodedRows, places: Any) -> list[ScoredRow | None]:
+        """Return rows with their scores, None for those that are late, and keep them to explain alarms with."""
+        runs, times, values = [rows.runs[k] for k in places], rows.times[places], rows.values[places]
+        table = self.detector.update_many(pd.DataFrame(values, index=self._index(runs, times), columns=self.sensors))
         columns = [table[name].tolist() for name in ("score", "threshold", "alarm", "alarm_id", "since", "status")]
-        stamps = times.tolist()
-        scored: list[Any] = [None] * len(runs)
-        for place, cells in zip(order.tolist(), zip(*columns, strict=True), strict=True):
-            scored[place] = ScoredRow(runs[place], stamps[place], *cells)
-        instants = bare_times(times)
-        for own in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
-            self.recent.add(runs[own[0]], instants[own], values[own])
-        return scored
+        scored = [ScoredRow(*row) for row in zip(runs, times.tolist(), *columns, strict=True)]
+        is_late = np.array(["late" in row.status for row in scored])
+        for k in np.flatnonzero(is_late):
+            self._tell_late(scored[k])
+        self._keep_recent(scored, bare_times(times), values, np.flatnonzero(~is_late))
+        return [None if late else row for row, late in zip(scored, is_late, strict=True)]
 
-    def _index(self, runs: list[Any], times: pd.Index, order: Any) -> pd.Index:
-        level = times[order].set_names(self.names[-1])
+    def _keep_recent(self, scored: list[ScoredRow], instants: Any, values: FloatArray, kept: Any) -> None:
+        numbers = pd.factorize(_as_objects([scored[k].run for k in kept]), use_na_sentinel=False)[0]
+        order = np.argsort(numbers, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+            own = kept[part]
+            if len(own):
+                last = scored[own[-1]]
+                self.recent.add(last.run, instants[own], values[own])
+                self.last_times[last.run] = last.time
+
+    def _tell_late(self, row: ScoredRow) -> None:
+        of_run = "" if row.run is None else f" of {tell_machine(row.run)}"
+        fault = f"a row{of_run} at {row.time} came after one that is not earlier."
+        if self.refuses_late:
+            raise LateRowError(f"A{fault[1:]} Send rows in the order of time, or pass --late drop.")
+        self.faults.add(fault)
+
+    def _index(self, runs: list[Any], times: pd.Index) -> pd.Index:
+        level = times.set_names(self.names[-1])
         if len(self.names) == 1:
             return level
-        sorted_runs = [runs[k] for k in order]
-        levels = [sorted_runs] if len(self.names) == 2 else zip(*sorted_runs, strict=True)
+        levels = [runs] if len(self.names) == 2 else zip(*runs, strict=True)
         return pd.MultiIndex.from_arrays([*map(list, levels), level], names=self.names)
 
     def _explain(self, run: Any, since: Any, until: Any) -> dict[str, Any]:
@@ -160,13 +155,8 @@ class Watcher:
         return {} if rows is None else self.explainer.explain(rows)
 
 
-def _plain(time: Any) -> Any:
-    return str(time) if _is_date(time) else time.item()
-
-
-def _instant(time: Any) -> Any:
-    return np.datetime64(time, "ns") if isinstance(time, str) else time
-
-
-def _is_date(time: Any) -> bool:
-    return isinstance(time, np.datetime64)
+def _as_objects(runs: list[Any]) -> Any:
+    """Return names of runs as an array, (n_rows,), also where each is a tuple."""
+    objects = np.empty(len(runs), dtype=object)
+    objects[:] = runs
+    return objects
