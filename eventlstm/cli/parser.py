@@ -193,7 +193,8 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         help="- for standard input, a file that grows (CSV with a header, or JSON lines, both), or "
-        "mqtt://[user[:password]@]host[:port]/topic (a JSON object a row)",
+        "mqtt://[user[:password]@]host[:port]/topic (a JSON object a row; a password may stand in the environment, as "
+        "EVENTLSTM_MQTT_PASSWORD)",
     )
     watch.add_argument("--time", help="column of the time (default: the one in fit)")
     watch.add_argument("--run", action="append", help="column naming the machine (repeatable; default: the one in fit)")

@@ -5,6 +5,7 @@ Needs paho-mqtt. Names and passwords are never told: what is shown of an address
 
 from __future__ import annotations
 
+import os
 import queue
 import ssl
 import threading
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 SCHEMES = {"mqtt": 1883, "mqtts": 8883}
 EXAMPLE = "mqtt://host:1883/plant/pumps"
+PASSWORD_VARIABLE = "EVENTLSTM_MQTT_PASSWORD"  # of the environment, for a password that no list of processes shows
 # Messages that wait to be read or sent: beyond them, the broker waits, or whoever publishes.
 MOST_WAITING = 10_000
 BACK_OFF_SECONDS = 1, 30  # between two tries to connect
@@ -47,7 +49,12 @@ class BrokerAddress(NamedTuple):
             raise ValueError(f"{shown!r} is no address of a topic at a broker. Write it like {EXAMPLE}.")
         topic = unquote(parts.path[1:] + (f"?{parts.query}" if parts.query else ""))
         user, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
+        if user is not None and password is None:
+            password = os.environ.get(PASSWORD_VARIABLE)
         return cls(host, port or SCHEMES[parts.scheme], topic, user, password, parts.scheme == "mqtts")
+
+    def __repr__(self) -> str:
+        return self.shown
 
     @property
     def shown(self) -> str:

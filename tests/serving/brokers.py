@@ -35,7 +35,7 @@ asyncio.run(serve())
 
 
 class LocalBroker:
-    """A broker at a free port of this machine; only mosquitto keeps sessions over its own restart."""
+    """A broker at a free port of this machine; only mosquitto keeps what comes while a client is away."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.keeps_sessions = kind == "mosquitto"
