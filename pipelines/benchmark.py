@@ -26,7 +26,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from timeit import timeit
 
 import numpy as np
@@ -41,6 +43,9 @@ import eventlstm as el
 from eventlstm.detectors.event_blend import default_parts
 from eventlstm.evaluation.baselines import baselines
 from eventlstm.logs.whole_files import open_whole
+from eventlstm.serving.cells import LSTMCell
+from eventlstm.serving.networks import NetworkSteps
+from eventlstm.serving.watched import Watched
 from eventlstm.training.crew import side_by_side
 from eventlstm.training.devices import computes_in_bfloat16
 from eventlstm.training.threads import one_thread
@@ -57,7 +62,7 @@ N_MEMBERS = 10
 EVERY = 500  # rows at most from event to event of a made log, a twentieth of them in one
 RARE, RARE_EPOCHS = 0.05, 5  # share of positive windows before they are balanced
 MAX_BYTES_PER_ROW = 20
-NO_STREAM = "a whole call of predict_proba_steps for each row; there is no class for streaming yet."
+MACHINES = 1000
 FOOT = """
 At most: a share of the other's time. At least: times faster. The rows "cores" tell how much of its core one thread got,
 and what a second core gives plain torch here, ideally 0.5: where these are poor, so is what needs two threads."""
@@ -295,23 +300,95 @@ def stateful(sizes):
     """Compare scores of every row from a state that is carried along with those from windows, and row by row."""
     X, y = draw_windows(sizes.windows // 8)
     log, model = X.reshape(-1, N_CHANNELS), our_net().fit(X, y)
-    cell, head = nn.LSTMCell(N_CHANNELS, 32), nn.Linear(32, 2)
     steps, windows = partial(model.predict_proba_steps, log), partial(model.predict_proba, el.LogWindows(log, N_STEPS))
-
-    def row_by_row(state=None):
-        for row in log[: sizes.windows, None]:
-            _, state = model.predict_proba_steps(row, state)
-
-    @torch.inference_mode()
-    def cell_by_row(state=None):
-        for row in log[: sizes.windows, None]:
-            state = cell(torch.from_numpy(row), state)
-            head(state[0]).softmax(dim=-1).numpy()
 
     lanes = partial(model.predict_proba_steps, log.reshape(-1, sizes.windows // 2, N_CHANNELS))
     yield speed_up("stateful scoring over that of windows, one run", steps, windows, sizes, 15.0)
     yield speed_up("stateful scoring over that of windows, 16 runs side by side", lanes, windows, sizes)
-    yield share("streaming beside torch's LSTMCell, a row at a time", row_by_row, cell_by_row, sizes, note=NO_STREAM)
+
+
+def serving(sizes):
+    """Compare a step of a network with torch's cell, and measure streams of the default models, beside their graphs."""
+    log, labels = draw_log(max(sizes.log_rows // 50, 2000))
+    rows, names = log.to_numpy()[: sizes.windows], [f"m{k}" for k in range(MACHINES)]
+    network = our_net().fit(*draw_windows(256)).module_
+    ours, cell = NetworkSteps([network]), nn.LSTMCell(N_CHANNELS, 32)
+
+    def step_by_row():
+        for row in rows[:, None]:
+            ours.step(slice(0, 1), row)
+
+    @torch.inference_mode()
+    def cell_by_row(state=None):
+        for row in rows[:, None]:
+            state = cell(torch.from_numpy(row.astype(np.float32)), state)
+
+    yield share("a step of a network and its head beside torch's LSTMCell, hidden 32", step_by_row, cell_by_row, sizes)
+    layer, x, memory = LSTMCell(network.encoder.layers), rows[None, :1].astype(np.float32), np.zeros((2, 1, 1, 32))
+    start = tuple(memory.astype(np.float32))
+    tensor, state = torch.from_numpy(x[0]), tuple(torch.from_numpy(part[0]) for part in start)
+    own = partial(timeit, partial(layer.step, x, start), number=len(rows))
+    theirs = torch.inference_mode()(partial(timeit, partial(cell, tensor, state), number=len(rows)))
+    yield share("a step of its cell alone beside torch's LSTMCell", own, theirs, sizes, 0.35)
+    for model, bar in (
+        (el.EventClassifier(random_state=0), 50.0),
+        (el.EventBlend(random_state=0), None),
+        (el.AnomalyDetector(threshold=1.0, random_state=0), None),
+    ):
+        name, fitted = type(model).__name__, model.fit(log, labels)
+        stream = el.StreamingDetector(fitted)
+        took = [timeit(partial(stream.update, row, time=time), number=1) for time, row in enumerate(rows)]
+        kept = sum(array.nbytes for array in Watched(fitted).snapshot(slice(0, 1)))
+        yield Row(f"{name} row by row, one machine: microseconds", note=f"{told(took)}; {kept:,} bytes a machine")
+        together = el.StreamingDetector(fitted)
+        frames = [frame_of(row, time, names, log.columns) for time, row in enumerate(rows[: sizes.repeats + 2])]
+        took = [timeit(partial(together.update_many, frame), number=1) for frame in frames][2:]
+        what = f"{name}, {MACHINES:,} machines in a call: thousand rows a second"
+        yield Row(what, MACHINES / np.array(took) / 1000, bar, at_least=True)
+        yield from graphs(name, fitted, rows, sizes)
+
+
+def graphs(name, model, rows, sizes):
+    """Measure ONNX Runtime on the graph of a model, one machine and many."""
+    if find_spec("onnxruntime") is None or find_spec("skl2onnx") is None:
+        yield Row(f"{name} in ONNX Runtime", note="needs onnxruntime: `pip install -c constraints.txt -e .[onnx]`")
+        return
+    import onnxruntime
+
+    one = onnxruntime.SessionOptions()
+    one.intra_op_num_threads = one.inter_op_num_threads = 1
+    with TemporaryDirectory() as folder:
+        el.save(model, Path(folder, "model.onnx"))
+        session = onnxruntime.InferenceSession(str(Path(folder, "model.onnx")), one)
+    given = [value for value in session.get_inputs() if value.name not in ("row", "begins")]
+    types = {"tensor(double)": np.float64, "tensor(float)": np.float32, "tensor(int64)": np.int64}
+
+    def steps(n_machines):
+        state = {value.name: np.zeros((n_machines, *value.shape[1:]), types[value.type]) for value in given}
+        outputs = [value.name for value in session.get_outputs()]
+        for k, row in enumerate(rows):
+            inputs = {"row": np.repeat(row[None], n_machines, axis=0), "begins": np.full(n_machines, k == 0)}
+            start = time.perf_counter()
+            out = dict(zip(outputs, session.run(None, inputs | state), strict=True))
+            yield time.perf_counter() - start
+            state = {value: out[f"new_{value}"] for value in state}
+
+    yield Row(f"{name} in ONNX Runtime, one machine: microseconds", note=told(list(steps(1))))
+    took = np.array(list(islice(steps(MACHINES), sizes.repeats + 2)))[2:]
+    what = f"{name} in ONNX Runtime, {MACHINES:,} machines in a call: thousand rows a second"
+    yield Row(what, MACHINES / took / 1000, at_least=True)
+
+
+def told(seconds):
+    """Return the median and the 99 % quantile of some times, without those of the first calls."""
+    half, most = np.percentile(np.array(seconds[len(seconds) // 10 :]) * 1e6, [50, 99])
+    return f"median {half:.0f}, 99 % of rows {most:.0f}"
+
+
+def frame_of(row, time, machines, columns):
+    """Return the rows of many machines at one time."""
+    index = pd.MultiIndex.from_product([machines, [time]], names=["machine", "t"])
+    return pd.DataFrame(np.repeat(row[None], len(machines), axis=0), index=index, columns=columns)
 
 
 def learning(sizes):
@@ -418,7 +495,7 @@ def logs(sizes):
         yield Row(what, (taken / theirs,), 5.0 if name == "EventBlend" else None)
 
 
-ALL = (cores, fit, members, balanced, skorch, memory, stateful, learning, threads, bfloat16, logs)
+ALL = (cores, fit, members, balanced, skorch, memory, stateful, serving, learning, threads, bfloat16, logs)
 GROUPS = {group.__name__: group for group in ALL}
 
 if __name__ == "__main__":

@@ -115,6 +115,14 @@ def before_last(model: Any, X: Any) -> Any:
     return inner[:-1].transform(X) if isinstance(inner, Pipeline) and len(inner) > 1 else X
 
 
+def steps_of(model: Any) -> list[Any]:
+    """Return what a row goes through, step by step: those of pipelines inside of each other, and the estimator last."""
+    inner = unwrap(model)
+    if not isinstance(inner, Pipeline):
+        return [inner]
+    return [part for _, step in inner.steps if step not in (None, "passthrough") for part in steps_of(step)]
+
+
 def unwrap(model: Any) -> Any:
     """Return the pipeline or the estimator inside of searches, thresholds and freezers."""
     if hasattr(model, "best_estimator_"):

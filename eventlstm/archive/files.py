@@ -23,6 +23,7 @@ from ..logs.whole_files import open_whole
 from .document import ARRAYS, DTYPES, MAX_JSON_BYTES, MODEL, check_size, is_sklearn, read_document, write_document
 
 FORMAT = "eventlstm-model"
+GRAPH = ".onnx"
 FORMAT_VERSION = 1
 LIBRARIES = ("numpy", "safetensors", "scikit-learn", "torch")
 # A zip's oldest date, and Unix as its system: with those at hand, two files of one model would differ.
@@ -38,10 +39,11 @@ MAX_REASON_LENGTH = 400
 
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> None:
-    """Write an estimator, fitted or not, to an archive without pickle.
+    """Write an estimator, fitted or not, to an archive without pickle, or a fitted model to an ONNX graph.
 
-    The archive is written beside `path` and moved into place when complete, so a failure leaves the old file
-    as it was. The same estimator gives the same bytes.
+    A path that ends in ``.onnx`` gets a graph for ONNX Runtime, which `load` does not read (see
+    `eventlstm.export.export_onnx`), any other an archive. It is written beside `path` and moved into place when
+    complete, so a failure leaves the old file as it was. The same estimator gives the same bytes.
 
     Parameters
     ----------
@@ -61,7 +63,9 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     ValueError
         If the estimator contains itself, is larger than `load` accepts, holds what no fit leaves, such as a parameter
         that was set anew and does not go with the rest, or caches in a folder (``memory``): joblib unpickles what it
-        finds there.
+        finds there. Of ``.onnx``, if something inside cannot be exported; it is named.
+    ImportError
+        If onnx or skl2onnx is missing, for ``.onnx``.
     OSError
         If the file cannot be written.
 
@@ -81,9 +85,14 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> bool((loaded.transform(X) == model.transform(X)).all())
     True
     """
-    content = _pack(estimator)
-    with open_whole(path) as file:
-        file.write(content)
+    if os.fspath(path).lower().endswith(GRAPH):
+        from ..export.onnx_file import export_onnx
+
+        export_onnx(estimator, path)
+    else:
+        content = _pack(estimator)
+        with open_whole(path) as file:
+            file.write(content)
 
 
 def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:

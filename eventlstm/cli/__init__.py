@@ -1,4 +1,4 @@
-"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report`` and ``watch``."""
+"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report``, ``watch`` and ``export``."""
 
 from .entry import main
 

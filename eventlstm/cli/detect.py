@@ -47,6 +47,7 @@ from .outputs import (
     ALARM_COLUMNS,
     SCORE_COLUMNS,
     check_outputs,
+    refuse_graph,
     refuse_names_of_outputs,
     write_files,
     write_table,
@@ -69,6 +70,7 @@ class Task(NamedTuple):
 
 def run_detect(options: argparse.Namespace) -> None:
     """Learn the quiet part of a log, list its alarms and measure them where events are known."""
+    refuse_graph(options.save)
     tables = {"alarms": options.output, "scores": options.scores}
     check_outputs(tables, [options.save], options.log, options.events, options.fit_on)
     refuse_names_of_outputs(options.run or [], ALARM_COLUMNS)

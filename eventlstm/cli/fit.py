@@ -38,7 +38,7 @@ from ..recurrent.lstm_classifier import LSTMClassifier
 from .alarm_text import choose_units, format_measured
 from .labels import keep_reading, label_rows
 from .names import BLEND, NETWORK_PARTS, NETWORKS, TREE_PARTS
-from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_files, write_table
+from .outputs import SCORE_COLUMNS, check_outputs, refuse_graph, refuse_names_of_outputs, write_files, write_table
 from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
 
 KEPT = REPORT, LOG, MODEL = "report.html", "log.csv", "model.eventlstm"  # of the demo
@@ -92,6 +92,7 @@ def run_fit(options: argparse.Namespace) -> None:
         )
     if options.threshold is not None and (options.cost or _limits(options)):
         raise ValueError("--threshold leaves nothing to choose. Pass it, or what alarms may cost, not both.")
+    refuse_graph(options.output)
     check_outputs({}, [options.output], options.log, options.events)
     refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
     log = read_log(

@@ -44,6 +44,13 @@ def _as_csv(path: Path) -> str:
     return path.name if path.suffix.lower() == ".csv" else f"{path.name}.csv"
 
 
+def refuse_graph(path: Path | None) -> None:
+    """Refuse to save a model that is to be read again under the name of a graph, which cannot be."""
+    if path is not None and path.suffix.lower() == ".onnx":
+        archive = path.with_suffix(".eventlstm")
+        raise ValueError(f"a model saved as {path.name} could not be read again. Save {archive.name}, then export it.")
+
+
 def refuse_names_of_outputs(names: Iterable[Any], columns: Sequence[str]) -> None:
     """Refuse runs and times that are called as one of the columns that are written beside them."""
     for name in names:

@@ -1,4 +1,4 @@
-"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report`` and ``watch``."""
+"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report``, ``watch`` and ``export``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 
 from .entry import main
 from .names import BLEND, MODELS
+from .options import add_event, add_raw, add_rules
+from .watch_options import WATCH, add_watch
 
 __all__ = ["main", "make_parser", "run_command"]
 
@@ -29,17 +31,15 @@ REPORT = """\
 Write a page for the browser that shows what a saved model is worth on a labelled log: a verdict, measures with
 intervals beside baselines, and a timeline with a threshold to move. It is one file, and needs no network.
 """
+EXPORT = """\
+Write a saved model as an ONNX graph, which ONNX Runtime runs beside the machines without eventlstm: at each step it
+takes a row of each machine, whether a stretch begins there, and the state of the step before. The names of the sensors,
+the threshold and the rules for alarms stand in its metadata. Wants: pip install 'eventlstm[onnx]'.
+"""
 DETECT = """\
 Learn what is normal in a log without labels, score how far each row is from it, and list the alarms: when, how high,
 and which sensors. Name a part of the log that is known to be quiet; the last fifth of it, of each run, is held out to
 set the threshold. Labels are not learnt: rows of events are left out, and the alarms are measured by them.
-"""
-
-
-WATCH = """\
-Score the rows of a pipe, a growing file or an MQTT topic as they come, and print a JSON line for each alarm that opens,
-rises to a new peak or closes. With --state it goes on where it ended, whatever ended it; a line of an alarm may then
-come twice, under the same id.
 """
 
 
@@ -90,7 +90,8 @@ def make_parser() -> argparse.ArgumentParser:
             "report", help="show in the browser what a saved model is worth on a log", description=REPORT
         )
     )
-    _add_watch(commands.add_parser("watch", help="alarms from rows as they come", description=WATCH))
+    add_watch(commands.add_parser("watch", help="alarms from rows as they come", description=WATCH))
+    _add_export(commands.add_parser("export", help="write a saved model as an ONNX graph", description=EXPORT))
     return parser
 
 
@@ -122,7 +123,7 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     _add_horizon(fit)
     fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
     alarms = fit.add_argument_group("what alarms are, and what they may cost on rows held out")
-    _add_rules(alarms, merge_gap="a quarter of an event, at most 15 rows")
+    add_rules(alarms, merge_gap="a quarter of an event, at most 15 rows")
     alarms.add_argument("--max-false-alarms-per-day", metavar="N", type=float, help="the most that are borne a machine")
     alarms.add_argument("--min-recall", metavar="SHARE", type=float, help="the least share of events to be found")
     alarms.add_argument(
@@ -138,7 +139,7 @@ def _add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
     _add_log_options(score, of_model=True)
     score.add_argument("--device", help="torch device to score on (default: the one in fit)")
-    _add_raw(score)
+    add_raw(score)
     score.set_defaults(run_command="score.run_score")
 
 
@@ -153,8 +154,8 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     results.add_argument("-o", "--output", metavar="ALARMS", type=Path, help="CSV file, a row per alarm")
     results.add_argument("--scores", metavar="SCORES", type=Path, help="CSV file, a score and an alarm per row")
     results.add_argument("--save", metavar="MODEL", type=Path, help="the model, for `eventlstm score`")
-    _add_raw(detect)
-    _add_rules(detect, merge_gap="15 rows")
+    add_raw(detect)
+    add_rules(detect, merge_gap="15 rows")
     detect.add_argument(
         "--max-false-alarms-per-day",
         metavar="N",
@@ -187,45 +188,10 @@ def _add_report(report: argparse.ArgumentParser) -> None:
     report.set_defaults(run_command="report.run_report")
 
 
-def _add_watch(watch: argparse.ArgumentParser) -> None:
-    watch.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
-    watch.add_argument(
-        "source",
-        metavar="SOURCE",
-        help="- for standard input, a file that grows (CSV with a header, or JSON lines, both), or "
-        "mqtt://[user[:password]@]host[:port]/topic (a JSON object a row; a password may stand in the environment, as "
-        "EVENTLSTM_MQTT_PASSWORD)",
-    )
-    watch.add_argument("--time", help="column of the time (default: the one in fit)")
-    watch.add_argument("--run", action="append", help="column naming the machine (repeatable; default: the one in fit)")
-    watch.add_argument(
-        "--late", choices=("drop", "raise"), default="drop", help="rows older than the last (default: drop)"
-    )
-    watch.add_argument("--quiet-after", metavar="SPAN", help="tell of machines without a row for so long, 10m say")
-    watch.add_argument("--threshold", type=float, help="score to alarm at (default: that of the model)")
-    _add_rules(watch, merge_gap="that of the model", min_duration=None)
-    results = watch.add_argument_group("where results go, beside standard output")
-    results.add_argument(
-        "--scores", metavar="SCORES", type=Path, help="CSV file to append a score and an alarm a row to"
-    )
-    _add_raw(results)
-    results.add_argument("--alarms", metavar="ADDRESS", help="mqtt://... to publish the lines of alarms to, too")
-    results.add_argument("--state", metavar="FILE", type=Path, help="what to go on from after a restart")
-    results.add_argument(
-        "--every", metavar="ROWS", type=int, default=1000, help="write the state so often (default: 1000)"
-    )
-    results.add_argument("--client-id", help="name of this watch at the broker (default: from model, topic and state)")
-    why = watch.add_argument_group("what is said of an alarm")
-    why.add_argument(
-        "--no-sensors", action="store_true", help="name none to blame, which takes a tenth of a second each"
-    )
-    why.add_argument("--past", metavar="LOG", type=Path, help="a labelled log: name its events that looked alike")
-    why.add_argument("--label", help="column of its labels, 1 on rows of an event")
-    why.add_argument("--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns")
-    _add_event(why)
-    watch.add_argument("--device", help="torch device to score on (default: the one in fit)")
-    watch.add_argument("-v", "--verbose", action="store_true", help="tell of progress on standard error")
-    watch.set_defaults(run_command="watch.run_watch")
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
+    export.add_argument("-o", "--output", metavar="GRAPH", type=Path, required=True, help="ONNX file to write")
+    export.set_defaults(run_command="export.run_export")
 
 
 def _add_log_options(
@@ -243,16 +209,7 @@ def _add_log_options(
     parser.add_argument(
         "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
     )
-    _add_event(parser)
-
-
-def _add_event(parser: Any) -> None:
-    parser.add_argument(
-        "--event",
-        metavar="VALUE",
-        help="class of the label that marks events, all others being quiet (default: that of the model; 1 beside 0, "
-        "what stands beside ok, or the class that is clearly rarer)",
-    )
+    add_event(parser)
 
 
 def _add_drop(parser: argparse.ArgumentParser) -> None:
@@ -267,31 +224,8 @@ def _add_horizon(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_rules(alarms: Any, *, merge_gap: str, min_duration: str | None = "0") -> None:
-    alarms.add_argument(
-        "--merge-gap",
-        metavar="SPAN",
-        help=f"rows (3) or time (2h) that an alarm outlasts the last row above (default: {merge_gap})",
-    )
-    alarms.add_argument(
-        "--min-duration",
-        metavar="SPAN",
-        default=min_duration,
-        help=f"how long rows are above until an alarm (default: {min_duration or merge_gap})",
-    )
-
-
 def _add_no_baselines(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
-
-
-def _add_raw(parser: Any) -> None:
-    parser.add_argument(
-        "--raw",
-        action="store_true",
-        help="leave names in CSV files that begin with = + - @ as they are; else they get an apostrophe before them, "
-        "or spreadsheets would run them as formulas",
-    )
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:

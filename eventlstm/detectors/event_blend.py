@@ -411,7 +411,7 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
 
 
 def weights_of(blend: EventBlend) -> np.ndarray:
-    """Return the weight of each fitted part, (n_parts,)."""
+    """Return the weights (n_parts,) of the parts of a fitted blend."""
     return blend._weigh(blend.names_)
 
 

@@ -70,8 +70,13 @@ class GapRule(NamedTuple):
     def _limits(self, steps: FloatArray, pace: Pace) -> tuple[FloatArray, Pace]:
         """Return the longest step within a stretch at each step: that of the rate at which the run is by then."""
         before = np.concatenate([pace.last[:, None], steps[:, :-1]], axis=1)
+        shorter = np.minimum(before, steps)
+        if not pace.n_above.any() and (AUTO_GAP_STEPS / ALIKE * shorter <= self.gaps[0]).all():  # as nearly always
+            return np.broadcast_to(self.gaps[:1], steps.shape), Pace(
+                steps[:, -1].copy(), pace.n_pairs + steps.shape[1], pace.n_above
+            )
         is_pair = ~np.isnan(before)
-        of_pair = self._levels(np.fmin(before, steps))
+        of_pair = self._levels(np.where(is_pair, shorter, steps))
         n_pairs = pace.n_pairs[:, None] + np.cumsum(is_pair, axis=1)
         borne = -(-(n_pairs - 1) // PAIRS_A_LONG_ONE)  # how many of them may be slower
         level, n_above = np.zeros(steps.shape, dtype=np.intp), pace.n_above.copy()

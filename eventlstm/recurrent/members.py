@@ -61,7 +61,8 @@ def mean_log_odds(proba: np.ndarray, weights: np.ndarray | None = None) -> np.nd
     """
     if len(proba) == 1:
         return proba[0]
-    mean = np.average(np.log(np.maximum(proba, SUREST)), axis=0, weights=weights)
+    logarithm = np.log(np.maximum(proba, SUREST))
+    mean = logarithm.mean(axis=0) if weights is None else np.average(logarithm, axis=0, weights=weights)
     odds = np.exp(mean - mean.max(axis=-1, keepdims=True))
     return odds / odds.sum(axis=-1, keepdims=True)
 

@@ -58,7 +58,8 @@ class LSTMCell(Cell):
         np.tanh(gates, out=gates)
         gates *= self.scale
         gates += self.lift
-        i, f, g, o = (gates[..., k : k + self.hidden_size] for k in range(0, gates.shape[-1], self.hidden_size))
+        H = self.hidden_size
+        i, f, g, o = gates[..., :H], gates[..., H : 2 * H], gates[..., 2 * H : 3 * H], gates[..., 3 * H :]
         c = f * c
         i *= g
         c += i

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import is_classifier
-from sklearn.pipeline import Pipeline
 
-from ..alarms.model_scores import unwrap
+from ..alarms.model_scores import steps_of
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend, weights_of
 from ..detectors.event_classifier import EventClassifier
@@ -59,7 +58,7 @@ class LogModel(Node):
 
     def __init__(self, model: Any, clocks: Clocks) -> None:
         super().__init__()
-        *before, last = list(flat_steps(model))
+        *before, last = steps_of(model)
         self.before = [as_step(step, clocks) for step in before]
         self.first = before[0] if before else last
         self.core, self.clock = as_core(last, clocks)
@@ -139,17 +138,6 @@ class RowStep(Node):
         made = self.transformer.transform(table.as_input(self.transformer))
         made = made.toarray() if hasattr(made, "toarray") else made
         return Table(np.asarray(made), list(made.columns) if isinstance(made, pd.DataFrame) else None)
-
-
-def flat_steps(model: Any) -> Any:
-    """Yield the steps of a model, those of pipelines inside of each other one after the other."""
-    model = unwrap(model)
-    if not isinstance(model, Pipeline):
-        yield model
-        return
-    for _, step in model.steps:
-        if step is not None and step != "passthrough":
-            yield from flat_steps(step)
 
 
 def as_step(step: Any, clocks: Clocks) -> FillStep | FeatureStep | RowStep:

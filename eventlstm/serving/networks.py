@@ -34,9 +34,10 @@ class NetworkSteps(Node):
         self.embedding = Embedding(encoders)
         self.head: Any = _head(modules, cell)
         self.dtype = self.cells[0].W.dtype
-        for k, layer in enumerate(self.cells):
-            for part in range(layer.n_memories):
-                self.kept[f"{k}.{part}"] = empty(len(modules), layer.hidden_size, dtype=self.dtype)
+        self.names = [[f"{k}.{part}" for part in range(layer.n_memories)] for k, layer in enumerate(self.cells)]
+        for layer, names in zip(self.cells, self.names, strict=True):
+            for name in names:
+                self.kept[name] = empty(len(modules), layer.hidden_size, dtype=self.dtype)
 
     def begin(self, slots: Any) -> None:
         """Let some machines begin from a cold state."""
@@ -46,10 +47,10 @@ class NetworkSteps(Node):
     def step(self, slots: Any, channels: np.ndarray) -> np.ndarray:
         """Return the outputs (n_networks, n, n_outputs) at one more row (n, n_channels) of some machines."""
         x = self.embedding.look_up(channels[None].astype(self.dtype, copy=False))
-        for k, (cell, norm) in enumerate(zip(self.cells, self.norms, strict=True)):
-            memory = cell.step(x, tuple(self.kept[f"{k}.{part}"][:, slots] for part in range(cell.n_memories)))
-            for part, array in enumerate(memory):
-                self.kept[f"{k}.{part}"][:, slots] = array
+        for k, (cell, norm, names) in enumerate(zip(self.cells, self.norms, self.names, strict=True)):
+            memory = cell.step(x, tuple([self.kept[name][:, slots] for name in names]))
+            for name, array in zip(names, memory, strict=True):
+                self.kept[name][:, slots] = array
             h = memory[0] if norm is None else normalise(memory[0], *norm)
             x = h + x if self.residual and k else h
         out: np.ndarray = self.head(x)

@@ -237,13 +237,13 @@ class StreamingDetector:
 
     def _find_late(self, runs: Sequence[Any], clock: np.ndarray, times: Any) -> BoolArray:
         """Return which rows are not later than all before them of their machine, refusing them if so asked."""
-        latest: dict[Any, Any] = {}
+        known = [k for k, run in enumerate(runs) if run in self._slots]
+        last = self._watched.last_times([self._slots[runs[k]] for k in known])
+        latest = {runs[k]: time for k, time in zip(known, last, strict=True)}
         is_late = np.zeros(len(runs), dtype=bool)
         for k, (run, now) in enumerate(zip(runs, clock.tolist(), strict=True)):
-            if run not in latest:
-                latest[run] = self._watched.last_time(self._slots[run]) if run in self._slots else -math.inf
-            is_late[k] = not now > latest[run]
-            latest[run] = max(now, latest[run])
+            is_late[k] = now <= latest.get(run, -math.inf)
+            latest[run] = max(now, latest.get(run, now))
         if is_late.any() and self.late == "raise":
             k = int(is_late.argmax())
             of_run = "" if runs[k] is None else f" of {runs[k]!r}"

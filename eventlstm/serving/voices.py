@@ -16,18 +16,17 @@ class Voices:
 
     def __init__(self, members: Sequence[Any], classes: np.ndarray) -> None:
         self.classes, self.known = classes, [member.classes_ for member in members]
-        self.factors = [member.class_factors_ if member.correct_prior else None for member in members]
-        self.losses = [make_loss(member.loss) for member in members]
+        self.know_all = all(np.array_equal(known, classes) for known in self.known)
+        self.loss = make_loss(members[0].loss) if members[0].correct_prior else None  # members are clones of one
+        self.factors = np.stack([member.class_factors_ for member in members])[:, None]  # (n_members, 1, n_outputs)
 
     def proba(self, logits: np.ndarray) -> np.ndarray:
         """Return probabilities (n_members, n, n_classes) of logits (n_members, n, n_outputs)."""
         odds = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
         odds /= odds.sum(axis=-1, keepdims=True)
-        return np.stack([self._member(k, proba) for k, proba in enumerate(odds)])
-
-    def _member(self, k: int, proba: np.ndarray) -> np.ndarray:
-        factors = self.factors[k]
-        if factors is not None:
-            proba = self.losses[k].restore(proba) / factors
-            proba /= proba.sum(axis=-1, keepdims=True)
-        return of_all_classes(proba, self.known[k], self.classes)
+        if self.loss is not None:
+            odds = self.loss.restore(odds) / self.factors
+            odds /= odds.sum(axis=-1, keepdims=True)
+        if self.know_all:
+            return odds
+        return np.stack([of_all_classes(own, known, self.classes) for own, known in zip(odds, self.known, strict=True)])

@@ -79,9 +79,10 @@ class Watched(Node):
         """Whether times are date-times."""
         return self.clock.kept["time"].dtype.kind == "i"
 
-    def last_time(self, slot: int) -> Any:
-        """Return the time of the last row of a machine, as a number."""
-        return self.clock.kept["time"][slot, 0].item()
+    def last_times(self, slots: list[int]) -> list[Any]:
+        """Return the time of the last row of each of some machines, as a number."""
+        times: list[Any] = self.clock.kept["time"][slots, 0].tolist()
+        return times
 
     def introduce(self, slot: int, run: Any) -> None:
         """Take a new machine."""
