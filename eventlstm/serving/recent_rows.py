@@ -67,8 +67,9 @@ class RecentRows:
         level = pd.Index(times, name=self.names[-1])
         if run is None:
             return level
-        levels = [[part] * len(level) for part in (run if isinstance(run, tuple) else (run,))]
-        return pd.MultiIndex.from_arrays([*levels, level], names=self.names)
+        parts = [pd.Index([part]) for part in (run if isinstance(run, tuple) else (run,))]
+        codes = [np.zeros(len(level), dtype=int)] * len(parts)  # by its codes, as to find them takes milliseconds
+        return pd.MultiIndex([*parts, level], [*codes, np.arange(len(level))], names=self.names)
 
 
 def bare_times(times: pd.Index) -> Any:
@@ -104,6 +105,11 @@ class Explainer:
     def __init__(self, model: Any, past: Any = None, *, names_sensors: bool = True) -> None:
         self.model, self.names_sensors = model, names_sensors
         self.past = None if past is None else _past_events(*past)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is anything to say."""
+        return self.names_sensors or self.past is not None
 
     def explain(self, rows: AlarmRows) -> dict[str, Any]:
         """Return "sensors", the most to blame first, and "similar", the nearest first; each where it can be said."""

@@ -151,7 +151,7 @@ class Watcher:
         return pd.MultiIndex.from_arrays([*map(list, levels), level], names=self.names)
 
     def _explain(self, run: Any, since: Any, until: Any) -> dict[str, Any]:
-        rows = self.recent.of_alarm(run, since, until)
+        rows = self.recent.of_alarm(run, since, until) if self.explainer.is_asked else None
         return {} if rows is None else self.explainer.explain(rows)
 
 
