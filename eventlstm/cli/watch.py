@@ -158,7 +158,7 @@ class Watch:
         if "://" in source:
             self.watcher.decoder.is_json = True
             client = self.options.client_id or _client_id(self.options)
-            return BrokerRows(BrokerAddress.read(source), client, self.tell)
+            return BrokerRows(BrokerAddress.read(source), client, self.tell, self.say)
         file = GrowingFile(Path(source), position)
         if file.is_lost:
             self.tell(f"{source} does not hold what was read before; it is read from its start.")

@@ -76,6 +76,8 @@ class BrokerRows:
         A name that no other client of the broker has.
     tell : callable
         Takes a line for whoever looks after the watch.
+    say : callable, optional
+        Takes a line for whoever asked to be told more.
 
     Raises
     ------
@@ -86,8 +88,14 @@ class BrokerRows:
     ended = False
     position = None  # the broker knows what was accepted
 
-    def __init__(self, address: BrokerAddress, client_id: str, tell: Callable[[str], None]) -> None:
-        self.address = address
+    def __init__(
+        self,
+        address: BrokerAddress,
+        client_id: str,
+        tell: Callable[[str], None],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.address, self._say = address, say
         self._queue: queue.Queue[tuple[int, int, bytes]] = queue.Queue(MOST_WAITING)
         self._unaccepted: list[tuple[int, int]] = []
         self._connection = 0  # their number; a message is acknowledged on the one that it came by
@@ -136,6 +144,8 @@ class BrokerRows:
     def _check_subscription(self, client: Any, userdata: Any, mid: int, codes: Any, properties: Any) -> None:
         if codes[0].is_failure:
             self._link.refuse(f"the subscription ({codes[0]})")
+        else:
+            self._say(f"listening to {self.address.shown}.")
 
     def _take(self, client: Any, userdata: Any, message: Any) -> None:
         """Put a message into the queue, waiting while it is full: so the broker waits, too."""

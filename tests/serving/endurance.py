@@ -1,7 +1,7 @@
 """How a watch bears a long file, many kills and a broker: minutes each, run by hand from the root of the repository.
 
     python -m tests.serving.endurance memory --rows 1000000
-    python -m tests.serving.endurance kills --rows 200000 --kills 20
+    python -m tests.serving.endurance kills --rows 300000 --kills 20
     python -m tests.serving.endurance mqtt --rows 10000
 
 Each prints what it measured, and fails where a row is lost, scored twice, or scored otherwise than at once.
