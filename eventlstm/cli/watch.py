@@ -30,7 +30,7 @@ from ..serving.silence import Silence
 from ..serving.streaming_detector import StreamingDetector
 from ..serving.watcher import Watcher
 from .labels import read_horizon
-from .outputs import SCORE_COLUMNS, refuse_names_of_outputs
+from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs
 from .score import index_names, read_log_like
 from .score_file import ScoreFile
 
@@ -86,6 +86,8 @@ class Watch:
 
     def __init__(self, options: argparse.Namespace, stop: Stop) -> None:
         self.options, self.stop = options, stop
+        source = None if _is_no_file(options.source) else Path(options.source)
+        check_outputs({"scores": options.scores}, [options.state], options.model, options.past, source)
         self.faults = Faults(self.tell)
         self.model = load(options.model, device=options.device)
         self.names = index_names(self.model, options)
@@ -100,6 +102,7 @@ class Watch:
         self.source = self._open_source(state.get("position"))
         self.n_unsaved = 0
         self.journal = self._open_journal()
+        self._save()  # so that a kill before the next leaves nothing to be scored twice
         self._told_at, self._n_told = time.monotonic(), self.watcher.n_rows
 
     def run(self) -> None:
@@ -148,6 +151,8 @@ class Watch:
         )
         if not known:
             return {}
+        if "watcher" not in detector.metadata:
+            raise ValueError(f"{options.state} was not written by a watch. Name another file.")
         self.watcher.resume(detector.metadata["watcher"])
         return detector.metadata
 
@@ -176,8 +181,6 @@ class Watch:
         lines = journal.replay(self.watcher.n_lines)
         for begin in range(0, len(lines), MOST_LINES):
             self._pass_on(lines[begin : begin + MOST_LINES])
-        self.journal = journal
-        self._save()
         return journal
 
     def _take(self, lines: list[bytes]) -> None:
@@ -254,6 +257,10 @@ class Watch:
     def _is_unread(self) -> bool:
         """Return whether whoever read the alarms has gone."""
         return getattr(sys.stdout, "fault", None) is not None
+
+
+def _is_no_file(source: str) -> bool:
+    return source == STDIN or "://" in source
 
 
 def _choose_policy(model: Any, options: argparse.Namespace) -> Any:

@@ -15,16 +15,18 @@ class Faults:
     ----------
     tell : callable
         Takes a line for whoever looks after the watch.
-    n_before : int, default=0
-        How many there were before.
     """
 
-    def __init__(self, tell: Callable[[str], None], n_before: int = 0) -> None:
-        self.n_faults = n_before
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.n_faults = 0
         self._tell = tell
-        self._n_told = n_before
+        self._n_told = 0
         self._last = ""
         self._told_at = -TOLD_EVERY_SECONDS
+
+    def resume(self, n_before: int) -> None:
+        """Go on from as many as there were before."""
+        self.n_faults = self._n_told = n_before
 
     def add(self, fault: str) -> None:
         """Count a line that is left out."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +25,8 @@ MISSING = frozenset(
         *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
     )
 )
+# A date-time that can be read in one way only: of rows that trickle in, ten times as fast as by all ways.
+PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?", re.ASCII)
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -59,6 +63,10 @@ class RowDecoder:
         self.is_json: bool | None = None
         self.clock = None if is_datetime is None else Clock(is_datetime, None, None)
         self.has_zone: bool | None = None
+
+    @property
+    def _has_dates(self) -> bool:
+        return self.clock is not None and self.clock.is_datetime
 
     def state(self) -> dict[str, Any]:
         """Return what was learnt of the lines, as JSON can hold it."""
@@ -176,6 +184,14 @@ class RowDecoder:
 
     def _parse(self, written: list[Any]) -> pd.Index:
         """Return times written alike, those with a zone in UTC, which is what differing zones become."""
+        if (
+            len(written) == 1
+            and self.has_zone is False
+            and self._has_dates
+            and isinstance(written[0], str)
+            and PLAIN.fullmatch(written[0])
+        ):
+            return pd.DatetimeIndex([datetime.fromisoformat(written[0])], name=self.time)
         is_text = isinstance(written[0], str)
         if any(isinstance(text, str) != is_text for text in written):
             raise TypeError("some times are text")

@@ -73,6 +73,7 @@ class Watcher:
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a state of before."""
         self.n_lines, self.n_rows = state["n_lines"], state["n_rows"]
+        self.faults.resume(state["n_faults"])
         self.decoder.resume(state["decoder"])
         self.alarms.resume(state["alarms"])
         self.last_times = {as_run(run): time for run, time in state["last_times"]}
@@ -117,24 +118,30 @@ class Watcher:
     def _ask(self, rows: DecodedRows, places: Any) -> list[ScoredRow | None]:
         """Return rows with their scores, None for those that are late, and keep them to explain alarms with."""
         runs, times, values = [rows.runs[k] for k in places], rows.times[places], rows.values[places]
-        table = self.detector.update_many(pd.DataFrame(values, index=self._index(runs, times), columns=self.sensors))
-        columns = [table[name].tolist() for name in ("score", "threshold", "alarm", "alarm_id", "since", "status")]
-        scored = [ScoredRow(*row) for row in zip(runs, times.tolist(), *columns, strict=True)]
+        scored = self._ask_one(runs[0], times[0], values[0]) if len(runs) == 1 else self._ask_many(runs, times, values)
         is_late = np.array(["late" in row.status for row in scored])
         for k in np.flatnonzero(is_late):
             self._tell_late(scored[k])
         self._keep_recent(scored, bare_times(times), values, np.flatnonzero(~is_late))
         return [None if late else row for row, late in zip(scored, is_late, strict=True)]
 
+    def _ask_one(self, run: Any, time: Any, values: FloatArray) -> list[ScoredRow]:
+        """Return one row with its score: of rows that trickle in, in a tenth of the time that a table takes."""
+        told = self.detector.update(values, time=time, run=run)
+        return [ScoredRow(run, time, told.score, told.threshold, told.alarm, told.alarm_id, told.since, told.status)]
+
+    def _ask_many(self, runs: list[Any], times: pd.Index, values: FloatArray) -> list[ScoredRow]:
+        table = self.detector.update_many(pd.DataFrame(values, index=self._index(runs, times), columns=self.sensors))
+        columns = [table[name].tolist() for name in ("score", "threshold", "alarm", "alarm_id", "since", "status")]
+        return [ScoredRow(*row) for row in zip(runs, times.tolist(), *columns, strict=True)]
+
     def _keep_recent(self, scored: list[ScoredRow], instants: Any, values: FloatArray, kept: Any) -> None:
-        numbers = pd.factorize(_as_objects([scored[k].run for k in kept]), use_na_sentinel=False)[0]
-        order = np.argsort(numbers, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
-            own = kept[part]
-            if len(own):
-                last = scored[own[-1]]
-                self.recent.add(last.run, instants[own], values[own])
-                self.last_times[last.run] = last.time
+        places: dict[Any, list[int]] = {}
+        for k in kept.tolist():
+            places.setdefault(scored[k].run, []).append(k)
+        for run, own in places.items():
+            self.recent.add(run, instants[own], values[own])
+            self.last_times[run] = scored[own[-1]].time
 
     def _tell_late(self, row: ScoredRow) -> None:
         of_run = "" if row.run is None else f" of {tell_machine(row.run)}"
@@ -153,10 +160,3 @@ class Watcher:
     def _explain(self, run: Any, since: Any, until: Any) -> dict[str, Any]:
         rows = self.recent.of_alarm(run, since, until) if self.explainer.is_asked else None
         return {} if rows is None else self.explainer.explain(rows)
-
-
-def _as_objects(runs: list[Any]) -> Any:
-    """Return names of runs as an array, (n_rows,), also where each is a tuple."""
-    objects = np.empty(len(runs), dtype=object)
-    objects[:] = runs
-    return objects

@@ -97,14 +97,14 @@ def test_a_file_that_grows_is_followed_until_a_signal_which_ends_it_with_0_and_a
     expect_alarms(lines_of(capsys.readouterr().out), events)
 
 
-def watch_in_child(folder, path, scores, state, out):
+def watch_in_child(folder, path, scores, state, out, every=50):
     """A watch in a process of its own, which begins where this one is: no import, no wait."""
 
     def go():
         torch.set_num_threads(1)
         os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 1)
         sys.stdout = os.fdopen(1, "w")
-        code = run(folder / "model", path, "--scores", scores, "--state", state, "--every", 50, "--no-sensors")
+        code = run(folder / "model", path, "--scores", scores, "--state", state, "--every", every, "--no-sensors")
         sys.stdout.flush()
         os._exit(code)
 
@@ -132,6 +132,25 @@ def test_no_row_is_lost_or_scored_twice_over_kills_at_any_moment(made, tmp_path,
             child.terminate()
         child.join()
     assert child.exitcode == 0
+    expect_scores(scores, score)
+    expect_alarms(lines_of(out.read_text()), events)
+
+
+def test_a_kill_before_the_first_state_has_rows_leaves_none_to_be_scored_twice(made, tmp_path):
+    folder, score, events = made
+    scores, state, out = (tmp_path / name for name in ("scores.csv", "state", "out"))
+    n_rows = len(score)
+    for end in ("kill", "terminate"):
+        child = watch_in_child(folder, folder / "rows.csv", scores, state, out, every=2 * n_rows)
+        wait_until(lambda: n_lines(scores) == 1 + n_rows)
+        if end == "kill":
+            assert state.exists()
+            child.kill()
+            child.join()
+            scores.write_bytes(scores.read_bytes()[:-9])
+        else:
+            child.terminate()
+            child.join()
     expect_scores(scores, score)
     expect_alarms(lines_of(out.read_text()), events)
 
@@ -235,6 +254,9 @@ def test_rules_of_the_options_take_the_place_of_those_of_the_model(made, capsys)
         (["-", "--alarms", "file.json"], "'file.json' is no address of a topic"),
         (["-", "--scores", "past.csv"], "holds something else than scores"),
         (["-", "--every", "0"], "--every 0"),
+        (["-", "--state", "nowhere/state"], "does not exist"),
+        (["-", "--state", "model"], "is also an input"),
+        (["rows.csv", "--scores", "rows.csv"], "is also an input"),
     ],
 )
 def test_wrong_options_are_told_in_a_line(made, capsys, monkeypatch, words, message):

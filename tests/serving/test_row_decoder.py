@@ -89,7 +89,8 @@ def test_a_broken_object_is_counted(line, fault):
 
 def test_faults_are_told_at_most_once_a_minute_and_at_the_end():
     told = []
-    faults = Faults(told.append, n_before=5)
+    faults = Faults(told.append)
+    faults.resume(5)
     faults.tell()
     for fault in "abc":
         faults.add(fault)
