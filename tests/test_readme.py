@@ -43,7 +43,15 @@ def test_the_readme_is_of_two_screens():
 
 def test_the_command_line_knows_every_command_of_the_readme():
     commands = commands_in((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert {command.split()[1] for command in commands} == {"demo", "fit", "score", "report", "detect", "export"}
+    assert {command.split()[1] for command in commands} == {
+        "demo",
+        "fit",
+        "score",
+        "report",
+        "detect",
+        "export",
+        "watch",
+    }
     for command in commands:
         expect_known(command)
 

@@ -1,4 +1,4 @@
-"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect`` and ``report``."""
+"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report``, ``watch`` and ``export``."""
 
 from .entry import main
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ..alarms.alarm_policy import AlarmPolicy
-from ..alarms.model_scores import last_step, make_policy, policy_of, score_rows, threshold_of
+from ..alarms.model_scores import last_step, make_policy, score_rows
 from ..alarms.unlabelled import make_rule
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..evaluation.alarm_time import describe_alarm_time, match_flags

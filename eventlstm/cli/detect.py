@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ..alarms.alarm_policy import MERGE_ROWS, AlarmPolicy
-from ..alarms.model_scores import make_policy, policy_of
+from ..alarms.model_scores import policy_of
 from ..alarms.unlabelled import make_rule
 from ..archive.files import save
 from ..detectors.anomaly_detector import AnomalyDetector, default_forecaster

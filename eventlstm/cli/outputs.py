@@ -10,8 +10,8 @@ import pandas as pd
 
 from ..logs import whole_files
 from ..logs.sources import find_files
-from ..logs.urls import database_file
 from ..logs.spreadsheets import as_text
+from ..logs.urls import database_file
 
 # Names of files that promise something else than the CSV that is written.
 OTHER_THAN_CSV = {

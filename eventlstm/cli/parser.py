@@ -1,4 +1,4 @@
-"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report`` and ``export``."""
+"""The command line: ``eventlstm demo``, ``fit``, ``score``, ``detect``, ``report``, ``watch`` and ``export``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 from .entry import main
 from .names import BLEND, MODELS
+from .options import add_event, add_raw, add_rules
 from .source_options import LOG, Parser, add_source_options, add_tables, source
+from .watch_options import WATCH, add_watch
 
 __all__ = ["main", "make_parser", "run_command"]
 
@@ -89,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
             "report", help="show in the browser what a saved model is worth on a log", description=REPORT
         )
     )
+    add_watch(commands.add_parser("watch", help="alarms from rows as they come", description=WATCH))
     _add_export(commands.add_parser("export", help="write a saved model as an ONNX graph", description=EXPORT))
     return parser
 
@@ -121,7 +124,7 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     _add_horizon(fit)
     fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
     alarms = fit.add_argument_group("what alarms are, and what they may cost on rows held out")
-    _add_rules(alarms, merge_gap="a quarter of an event, at most 15 rows")
+    add_rules(alarms, merge_gap="a quarter of an event, at most 15 rows")
     alarms.add_argument("--max-false-alarms-per-day", metavar="N", type=float, help="the most that are borne a machine")
     alarms.add_argument("--min-recall", metavar="SHARE", type=float, help="the least share of events to be found")
     alarms.add_argument(
@@ -146,7 +149,7 @@ def _add_score(score: argparse.ArgumentParser) -> None:
     _add_log_options(score, of_model=True, many=True)
     _add_workers(score)
     score.add_argument("--device", help="torch device to score on (default: the one in fit)")
-    _add_raw(score)
+    add_raw(score)
     score.set_defaults(run_command="score.run_score")
 
 
@@ -164,8 +167,8 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
     )
     add_tables(results, alarms_table="table for alarms at the URL of -o", scores_table="for scores at that of --scores")
     results.add_argument("--save", metavar="MODEL", type=Path, help="the model, for `eventlstm score`")
-    _add_raw(detect)
-    _add_rules(detect, merge_gap="15 rows")
+    add_raw(detect)
+    add_rules(detect, merge_gap="15 rows")
     detect.add_argument(
         "--max-false-alarms-per-day",
         metavar="N",
@@ -236,17 +239,8 @@ def _add_log_options(
     parser.add_argument(
         "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
     )
-    _add_event(parser)
+    add_event(parser)
     add_source_options(parser, of_model=of_model, other=other)
-
-
-def _add_event(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--event",
-        metavar="VALUE",
-        help="class of the label that marks events, all others being quiet (default: that of the model; 1 beside 0, "
-        "what stands beside ok, or the class that is clearly rarer)",
-    )
 
 
 def _add_drop(parser: argparse.ArgumentParser) -> None:
@@ -261,28 +255,8 @@ def _add_horizon(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_rules(alarms: Any, *, merge_gap: str) -> None:
-    alarms.add_argument(
-        "--merge-gap",
-        metavar="SPAN",
-        help=f"rows (3) or time (2h) that an alarm outlasts the last row above (default: {merge_gap})",
-    )
-    alarms.add_argument(
-        "--min-duration", metavar="SPAN", default="0", help="how long rows are above until an alarm (default: 0)"
-    )
-
-
 def _add_no_baselines(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-baselines", action="store_true", help="fit nothing to compare with")
-
-
-def _add_raw(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--raw",
-        action="store_true",
-        help="leave names in CSV files that begin with = + - @ as they are; else they get an apostrophe before them, "
-        "or spreadsheets would run them as formulas",
-    )
 
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:

@@ -33,9 +33,7 @@ def write_page(
     )
 
 
-def read_one(
-    model: Any, options: argparse.Namespace, path: Path | str, query: str | None, *, told: bool = True
-) -> Log:
+def read_one(model: Any, options: argparse.Namespace, path: Path | str, query: str | None, *, told: bool = True) -> Log:
     """Read a log with the sensors of the fit, its labels 1 where the model is to alarm."""
     return read_log_like(model, argparse.Namespace(**{**vars(options), "log": path, "query": query}), told=told)
 

@@ -19,7 +19,6 @@ from ..logs.log import Log
 from ..logs.units import Units
 from ..metrics.row_scores import detection_report
 from ..serving.log_columns import known_names
-from ..serving.named_logs import is_many
 from .alarm_text import (
     choose_units,
     describe_events_under_alarm,
@@ -32,8 +31,8 @@ from .alarm_text import (
     tabulate_alarms,
 )
 from .labels import label_rows
-from .names import BLEND, NETWORKS
 from .many import is_fleet
+from .names import BLEND, NETWORKS
 from .outputs import ALARM_COLUMNS, SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
 from .score_long import score_long_log
 from .score_many import run_score_many
@@ -93,13 +92,8 @@ def _targets(options: argparse.Namespace) -> dict[str, tuple[Path | str, str | N
 
 def read_log_like(model: Any, options: argparse.Namespace, *, told: bool = True) -> Log:
     """Read a log with the sensors that a model was fitted on, its labels 1 where the model is to alarm."""
-    sensors = getattr(model, "feature_names_in_", None)
-    if sensors is None or not (_is_detector(model) or list(getattr(model, "classes_", ())) == [0, 1]):
-        raise ValueError(
-            f"{options.model} holds no detector that was fitted on a DataFrame, nor a classifier that was with labels "
-            "0 and 1. Make one with `eventlstm fit` or `eventlstm detect`."
-        )
-    *runs, time = _index_names(model, options)
+    refuse_no_detector(model, options)
+    *runs, time = index_names(model, options)
     log, _ = read_source(
         options.log,
         options,
@@ -110,12 +104,22 @@ def read_log_like(model: Any, options: argparse.Namespace, *, told: bool = True)
         run=options.run or runs or None,
         label=options.label,
         events=options.events,
-        sensors=list(sensors),
+        sensors=list(model.feature_names_in_),
     )
     return label_rows(log, options, model, told=told)[0]
 
 
-def _index_names(model: Any, options: argparse.Namespace) -> list[str]:
+def refuse_no_detector(model: Any, options: argparse.Namespace) -> None:
+    """Refuse a model that no alarms can be had from, or that does not know its sensors by name."""
+    sensors = getattr(model, "feature_names_in_", None)
+    if sensors is None or not (_is_detector(model) or list(getattr(model, "classes_", ())) == [0, 1]):
+        raise ValueError(
+            f"{options.model} holds no detector that was fitted on a DataFrame, nor a classifier that was with labels "
+            "0 and 1. Make one with `eventlstm fit` or `eventlstm detect`."
+        )
+
+
+def index_names(model: Any, options: argparse.Namespace) -> list[str]:
     """Return the columns of the index, refusing a time that nobody has named."""
     *runs, time = known_names(model, options.time)
     if time is None:

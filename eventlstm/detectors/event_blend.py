@@ -284,7 +284,10 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
         self.quiet_class_, self.usual_ = learn_usual(checked)
         weighted = checked.weight is not None and (checked.weight != 1).any()
         log = map(repeat, (X, y, checked.weight if weighted else None))
-        backwards = parts[::-1], names[::-1]  # what takes longest by default, the trees, first: no core waits at the end
+        backwards = (
+            parts[::-1],
+            names[::-1],
+        )  # what takes longest by default, the trees, first: no core waits at the end
         self.estimators_ = train_side_by_side(self._fit_part, self.n_jobs, *backwards, *log)[::-1]
         self.names_ = names
         return self

@@ -67,24 +67,35 @@ class Past(NamedTuple):
         ended = when[np.maximum(last, end)]
         return cls(when, names, _looks(log.X, begin, end), ended, _values(log.X, quiet), when[quiet])
 
-    def beside(self, X: pd.DataFrame, y: pd.Series, log: ScoredLog) -> Past:
-        """Return these beside the events of another log, but for those that are rows of this one."""
+    @classmethod
+    def of(cls, X: pd.DataFrame, y: pd.Series, when: Any = None, left_out: pd.Index | None = None) -> Self:
+        """Return the events of a labelled log, by all of their rows, but for those that begin on a row left out.
+
+        `when` tells the time of each row; without it, all of them are past.
+        """
         rows, flags = read_index(X), y.to_numpy() == 1
+        when = np.full(len(X), -1) if when is None else when
         first, last = find_events(flags, rows.run_starts)
-        new = ~X.index[first].isin(log.y.index)
-        first, last, quiet = first[new], last[new], _spread(np.flatnonzero(~flags))
-        when = rows.times if _has_dates(log.y.index) else np.full(len(X), -1)
+        if left_out is not None:
+            new = ~X.index[first].isin(left_out)
+            first, last = first[new], last[new]
+        quiet = _spread(np.flatnonzero(~flags))
         names = [
             {"event": None, "run": run_label(X.index, row), "start": str(X.index.get_level_values(-1)[row])}
             for row in first
         ]
+        return cls(when, names, _looks(X, first, last), when[last], _values(X, quiet), when[quiet])
+
+    def beside(self, X: pd.DataFrame, y: pd.Series, log: ScoredLog) -> Past:
+        """Return these beside the events of another log, but for those that are rows of this one."""
+        other = Past.of(X, y, read_index(X).times if _has_dates(log.y.index) else None, log.y.index)
         return Past(
             self.when,
-            [*self.names, *names],
-            np.concatenate([self.looks, _looks(X, first, last)]),
-            np.append(self.ended, when[last]),
-            np.concatenate([self.quiet, _values(X, quiet)]),
-            np.append(self.quiet_when, when[quiet]),
+            [*self.names, *other.names],
+            np.concatenate([self.looks, other.looks]),
+            np.append(self.ended, other.ended),
+            np.concatenate([self.quiet, other.quiet]),
+            np.append(self.quiet_when, other.quiet_when),
         )
 
     def nearest(self, look: FloatArray, now: Any) -> list[dict[str, Any]]:

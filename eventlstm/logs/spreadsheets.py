@@ -19,15 +19,15 @@ def as_text(table: pd.DataFrame) -> pd.DataFrame:
     index = table.index
     if isinstance(index, pd.MultiIndex):
         index = index.set_levels([_as_texts(level) for level in index.levels], verify_integrity=False)
-    columns = {_as_text(name): _as_texts(column) for name, column in table.items()}
-    return pd.DataFrame(columns).set_axis(index.set_names([_as_text(name) for name in index.names]))
+    columns = {as_text_cell(name): _as_texts(column) for name, column in table.items()}
+    return pd.DataFrame(columns).set_axis(index.set_names([as_text_cell(name) for name in index.names]))
 
 
 def _as_texts(values: Any) -> Any:
     holds_text = not (is_numeric_dtype(values.dtype) or is_datetime64_any_dtype(values.dtype))
-    return values.map(_as_text) if holds_text else values
+    return values.map(as_text_cell) if holds_text else values
 
 
-def _as_text(value: Any) -> Any:
+def as_text_cell(value: Any) -> Any:
     is_formula = isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value)
     return f"'{value}" if is_formula else value

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..alarms.model_scores import steps_of
 from ..detectors.anomaly_detector import AnomalyDetector, row_scorer_of, span_of
 from ..detectors.event_blend import EventBlend, weights_of
 from ..detectors.event_classifier import EventClassifier, ensemble_of, history_of
@@ -23,7 +24,7 @@ from ..logs.rows import Rows
 from ..recurrent.members import BLOCK, mean_log_odds
 from ..training.crew import crew, side_by_side
 from .carried import Cut, Cutter, Piece, go_on
-from .models import flat_steps, refuse_neighbours
+from .models import is_own, refuse_neighbours
 
 
 class NoPiecesError(TypeError):
@@ -144,7 +145,7 @@ class RowPart:
 
     def __init__(self, step: Any) -> None:
         try:
-            refuse_neighbours(step)
+            refuse_neighbours(step, "transform")
         except TypeError as error:
             raise NoPiecesError(*error.args) from None
         self.step = step
@@ -159,7 +160,7 @@ class PieceModel:
     """A fitted model behind the steps of its pipelines."""
 
     def __init__(self, model: Any) -> None:
-        *before, last = list(flat_steps(model))
+        *before, last = [step for step in steps_of(model) if not hasattr(step, "fit_resample")]
         self.before, self.core = [_as_step(step) for step in before], _as_core(last)
         if before and last.index_names_ is None:
             raise NoPiecesError(
@@ -186,13 +187,12 @@ def _as_step(step: Any) -> Any:
 
 
 def _as_core(model: Any) -> Any:
-    kinds: dict[type, Any] = {
-        EventClassifier: ClassifierPart,
-        EventBlend: BlendPart,
-        AnomalyDetector: DetectorPart,
-    }
-    for kind, part in kinds.items():
-        if isinstance(model, kind):
+    for kind, part, method in (
+        (EventClassifier, ClassifierPart, "predict_proba"),
+        (EventBlend, BlendPart, "predict_proba"),
+        (AnomalyDetector, DetectorPart, "anomaly_score"),
+    ):
+        if is_own(model, kind, method):
             return part(model)
     raise NoPiecesError(
         f"{type(model).__name__} is no model of logs that goes piece by piece. Pass a fitted EventClassifier, "
