@@ -59,6 +59,10 @@ def export_onnx(model: Any, path: str | os.PathLike[str]) -> None:
     `probabilities` and `score` of a classifier, `forecast` and `quantiles` of a forecaster, and `score` of an
     autoencoder.
 
+    **Estimators of scikit-learn** inside of models: forests, boosting and isolation forests are written as tree
+    ensembles, others by skl2onnx in double precision. They are refused where it does not know them, where ONNX Runtime
+    does not run what it writes, and where that gives other numbers than the estimator on some samples drawn for it.
+
     **The metadata** are texts, in JSON but for names: `form` ("step" or "window"), `model`, `eventlstm` (the version),
     `classes`, `threshold` (a row is flagged where its score is above it), and of a step `sensors`, `policy` (parameters
     of `AlarmPolicy`), `window_size`, `max_gap` (of several rates, that of the slowest machine), `time_unit` and `state`

@@ -11,7 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, IsolationForest
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
@@ -27,6 +33,8 @@ from .trees import (
     boosted_proba,
     forest_forecast,
     forest_proba,
+    gradient_forecast,
+    gradient_proba,
     isolation_score,
 )
 
@@ -45,6 +53,8 @@ def proba_of_samples(member: Any, x: Tensor, n_features: int) -> Tensor:
         return forest_proba(last, x)
     if isinstance(last, HistGradientBoostingClassifier):
         return boosted_proba(last, x)
+    if isinstance(last, GradientBoostingClassifier):
+        return gradient_proba(last, x)
     return inline(last, x, n_features, "probabilities", last.predict_proba, zipmap=False)
 
 
@@ -58,6 +68,8 @@ def forecast_of_samples(member: Any, x: Tensor, n_features: int) -> Tensor:
         return forest_forecast(last, x)
     if isinstance(last, HistGradientBoostingRegressor):
         return boosted_forecast(last, x)
+    if isinstance(last, GradientBoostingRegressor):
+        return gradient_forecast(last, x)
     return inline(last, x, n_features, "variable", last.predict).reshape(0, -1)
 
 

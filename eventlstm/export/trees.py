@@ -6,13 +6,16 @@ compares as they are. Thresholds stay in double precision, so that every row tak
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     IsolationForest,
@@ -208,6 +211,36 @@ def boosted_forecast(boosted: HistGradientBoostingRegressor, x: Tensor) -> Tenso
     """Return the forecast (batch, 1) of histogram boosting."""
     raw = boosted_raw(boosted, x)
     return raw if boosted.loss in ("squared_error", "absolute_error", "quantile") else raw.map("Exp")
+
+
+def gradient_proba(boosted: GradientBoostingClassifier, x: Tensor) -> Tensor:
+    """Return the probabilities (batch, n_classes) of gradient boosting."""
+    raw = _gradient_raw(boosted, x, boosted.decision_function)
+    if len(boosted.classes_) > 2:
+        return raw.map("Softmax", axis=1)
+    odds = raw * (2.0 if boosted.loss == "exponential" else 1.0)
+    return x.graph.concat([(odds * -1.0).map("Sigmoid"), odds.map("Sigmoid")], axis=1)
+
+
+def gradient_forecast(boosted: GradientBoostingRegressor, x: Tensor) -> Tensor:
+    """Return the forecast (batch, 1) of gradient boosting."""
+    return _gradient_raw(boosted, x, boosted.predict)
+
+
+def _gradient_raw(boosted: Any, x: Tensor, method: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    """Return the raw scores of gradient boosting; where they begin is what a method says but for the trees."""
+    if not (boosted.init is None or boosted.init == "zero"):
+        refuse(boosted, "it begins with an estimator of its own. Leave init out.")
+    of_class = [
+        [_read(tree.tree_, tree.tree_.value[:, 0] * boosted.learning_rate) for tree in turn]
+        for turn in boosted.estimators_.T
+    ]
+    raw = x.graph.concat([sum_trees(_as_trees_see(x), trees) for trees in of_class], axis=1)
+    zeros = np.zeros((1, boosted.n_features_in_), dtype=np.float32)
+    said = [sum(tree.predict(zeros)[0] for tree in turn) * boosted.learning_rate for turn in boosted.estimators_.T]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names of features
+        return raw + (method(zeros).reshape(1, -1) - said)
 
 
 def _as_trees_see(x: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
     ExtraTreesClassifier,
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
@@ -310,7 +312,12 @@ class Doubling(TransformerMixin, BaseEstimator):
 REFUSED = [
     ("FunctionTransformer", piped(FunctionTransformer(np.arctan, feature_names_out="one-to-one"), stateful())),
     ("Doubling", piped(Doubling(), stateful())),
-    ("GradientBoostingClassifier", of_windows(GradientBoostingClassifier(n_estimators=2))),
+    ("AdaBoostClassifier", of_windows(AdaBoostClassifier(n_estimators=2))),
+    ("BaggingClassifier", of_windows(BaggingClassifier(n_estimators=2))),
+    (
+        "GradientBoostingClassifier",
+        of_windows(GradientBoostingClassifier(init=DecisionTreeClassifier(), n_estimators=2)),
+    ),
     ("PolynomialFeatures", of_windows(make_pipeline(PolynomialFeatures(), LogisticRegression()), window_size=1)),
     (
         "CalibratedClassifierCV",

@@ -6,6 +6,8 @@ import pytest
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     IsolationForest,
@@ -51,6 +53,19 @@ def test_probabilities_of_forests_are_those_of_scikit_learn(forest, n_classes):
 def test_probabilities_of_boosting_are_those_of_scikit_learn(n_classes):
     boosted = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=2).fit(X, CLASSES[n_classes])
     np.testing.assert_allclose(run(trees.boosted_proba, boosted), boosted.predict_proba(NEW), atol=EXACT)
+
+
+@pytest.mark.parametrize(("loss", "n_classes"), [("log_loss", 2), ("log_loss", 3), ("exponential", 2)])
+@pytest.mark.parametrize("init", [None, "zero"])
+def test_probabilities_of_gradient_boosting_are_those_of_scikit_learn(loss, n_classes, init):
+    boosted = GradientBoostingClassifier(loss=loss, n_estimators=8, init=init).fit(X, CLASSES[n_classes])
+    np.testing.assert_allclose(run(trees.gradient_proba, boosted), boosted.predict_proba(NEW), atol=EXACT)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+def test_forecasts_of_gradient_boosting_are_those_of_scikit_learn(loss):
+    boosted = GradientBoostingRegressor(loss=loss, n_estimators=8).fit(X, X[:, 0] * 1000)
+    np.testing.assert_allclose(run(trees.gradient_forecast, boosted)[:, 0], boosted.predict(NEW), rtol=1e-9)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson", "gamma"])
