@@ -21,6 +21,7 @@ import pandas as pd
 from pandas.api import types
 from pandas.errors import DtypeWarning, ParserWarning
 
+FILE = "file"  # what names the file that a row is from, if asked for as a column
 GZIP_SUFFIX = ".gz"
 CSV_SUFFIXES = (".csv", GZIP_SUFFIX)
 PARQUET_SUFFIXES = (".parquet", ".pq")

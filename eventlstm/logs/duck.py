@@ -10,12 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from .columns import read_names
+from .columns import FILE, read_names
 from .plain_types import plain_columns
 from .stored_table import StoredTable
 from .urls import IN_MEMORY, duckdb_file, show
 
 LOG = "log"  # what a query calls the files
+# Names that no column has: of the path that a row is from, and the table of what files are called.
+READ_FROM, PATH, CALLED = "eventlstm read from", "eventlstm path", "eventlstm called"
 NO_DUCKDB = 'Queries over files and DuckDB databases need duckdb. Run: pip install "eventlstm[duckdb]"'
 KINDS = {
     "text": "VARCHAR",
@@ -37,15 +39,27 @@ def fetch(url: str, query: str) -> pd.DataFrame:
         return _fetch(connection, query)
 
 
-def fetch_from_files(paths: Sequence[Path], query: str, text: Sequence[str] = ()) -> pd.DataFrame:
-    """Return what a query finds in files of one kind, which it calls ``log``; `text` are columns whose 07 is no 7."""
+def fetch_from_files(
+    paths: Sequence[Path], query: str, text: Sequence[str] = (), stems: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return what a query finds in files of one kind, which it calls ``log``.
+
+    `text` are columns whose 07 is no 7; `stems` become a column of what each file is called.
+    """
     kinds = {path.name.lower().endswith((".parquet", ".pq")) for path in paths}
     if len(kinds) > 1:
         raise ValueError("A query reads files of one kind. Name the CSV files or the Parquet files alone.")
     names = ", ".join(_quote(glob.escape(str(path)), QUOTE) for path in paths)
-    reader = f"read_parquet([{names}])" if kinds.pop() else f"read_csv([{names}], {_csv_settings(paths[0], text)})"
+    reader = f"read_parquet([{names}]" if kinds.pop() else f"read_csv([{names}], {_csv_settings(paths[0], text)}"
     with _open(None, is_read=True) as connection:
-        connection.execute(f"CREATE VIEW {LOG} AS SELECT * FROM {reader}")
+        if stems is None:
+            table = f"SELECT * FROM {reader})"
+        else:
+            connection.register(CALLED, pd.DataFrame({PATH: list(map(str, paths)), FILE: list(stems)}))
+            read_from, path = _quote(READ_FROM), _quote(PATH)
+            rows = f"{reader}, filename = {_quote(READ_FROM, QUOTE)})"
+            table = f"SELECT * EXCLUDE ({read_from}, {path}) FROM {rows} JOIN {_quote(CALLED)} ON {read_from} = {path}"
+        connection.execute(f"CREATE VIEW {LOG} AS {table}")
         return _fetch(connection, query)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .columns import (
+    FILE,
     MAX_CHARACTERS_SHOWN,
     NAMELESS,
     check_present,
@@ -31,7 +32,7 @@ from .index import find_turns
 from .log import Log
 from .long_tables import LongLayout, join_as_of
 from .shared import IntArray, warn
-from .sources import FILE, Source, open_source
+from .sources import Source, open_source
 from .times import Clock, parse_times, refuse_beyond, to_instants
 from .urls import is_url
 
@@ -97,8 +98,8 @@ def read_log(
     query : str, default=None
         SQL whose result is the table. At a URL it runs in that database: DuckDB (``pip install "eventlstm[duckdb]"``),
         or any that SQLAlchemy knows (``pip install "eventlstm[sql]"``, with drivers of SQLite and PostgreSQL). With
-        files, DuckDB runs it over them, as the table ``log``: ``"SELECT * FROM log WHERE hour > 5"``. Nothing that it
-        changes in a database is kept.
+        files, DuckDB runs it over them, as the table ``log``: ``"SELECT * FROM log WHERE hour > 5"``, which has
+        the column ``file``, too. Nothing that it changes in a database is kept.
     layout : {"wide", "long"}, default="wide"
         "long": a row per reading, as historians export them: columns of the time, the run, the `sensor` and the
         `value`. Each row of the log then has the last value of each sensor read at or before it, within the run.

@@ -20,6 +20,7 @@ import pandas as pd
 
 from .columns import (
     CSV_SUFFIXES,
+    FILE,
     NAMELESS,
     PARQUET_SUFFIXES,
     name_faults,
@@ -30,7 +31,6 @@ from .columns import (
 )
 from .urls import is_duckdb, is_url, show
 
-FILE = "file"  # what names the file that a row is from, if asked for as a column
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 HIDDEN = (".", "_")  # before the names of what others keep in folders of tables, as Spark does
 ROW = re.compile(r"(?:(?<=^D)|(?<=(?:at|in) d))ata rows? (\d+)(?:, \d+)*")
@@ -103,7 +103,7 @@ class Files(Source):
             is_stem = FILE in columns and FILE not in file.read_names()
             parts.append(part.assign(**{FILE: stem}) if is_stem else part)
         self.ends = np.cumsum([len(part) for part in parts])
-        return pd.concat(parts, ignore_index=True)
+        return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -123,13 +123,12 @@ class Files(Source):
 
 
 class Query(Source):
-    """What a query finds."""
+    """What a query finds; over several files also in which of them, where it says so."""
 
     holder = "result"
-    knows_file = False
 
-    def __init__(self, shown: str, fetch: Callable[[], pd.DataFrame]) -> None:
-        self.shown, self.fetch = shown, fetch
+    def __init__(self, shown: str, fetch: Callable[[], pd.DataFrame], n_files: int = 0) -> None:
+        self.shown, self.fetch, self.n_files = shown, fetch, n_files
 
     def __str__(self) -> str:
         return self.shown
@@ -137,14 +136,25 @@ class Query(Source):
     @cached_property
     def table(self) -> pd.DataFrame:
         """The result, asked for once."""
-        return self.fetch()
+        with self.named():
+            return self.fetch()
+
+    @property
+    def knows_file(self) -> bool:  # type: ignore[override]
+        """Whether the result has the column of what files are called, which is none of theirs."""
+        return self.n_files > 0 and FILE in self.table
+
+    @property
+    def runs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The columns of the run where nobody names any."""
+        return (FILE,) if self.n_files > 1 and self.knows_file else ()
 
     def read_names(self) -> list[str]:
         """Return the names of the columns."""
+        names = [str(name) for name in self.table.columns if name != FILE or not self.knows_file]
         with self.named():
-            names = list(map(str, self.table.columns))
             refuse_repeated(names, "is there twice. Rename one in the query: SELECT ... AS ...")
-            return names
+        return names
 
     def read_columns(self, columns: list[str], text: list[str]) -> pd.DataFrame:
         """Return these columns; text only where the database says so."""
@@ -156,11 +166,17 @@ def open_source(path: str | os.PathLike[str], query: str | None = None, text: Se
     if is_url(path):
         return _open_query(str(path), query)
     files = find_files(path)
-    if query is not None:
-        from .duck import fetch_from_files
+    if query is None:
+        return Source(Path(path)) if files == [Path(path)] else Files(str(path), files)
+    return _open_query_of_files(str(path), files, query, text)
 
-        return Query(str(path), lambda: fetch_from_files(files, query, text))
-    return Source(Path(path)) if files == [Path(path)] else Files(str(path), files)
+
+def _open_query_of_files(shown: str, files: list[Path], query: str, text: Sequence[str]) -> Source:
+    from .duck import fetch_from_files
+
+    has_own = FILE in Source(files[0]).read_names()
+    stems = None if has_own else _name_runs(files)
+    return Query(shown, lambda: fetch_from_files(files, query, text, stems), n_files=0 if has_own else len(files))
 
 
 def _open_query(url: str, query: str | None) -> Source:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,10 @@ def test_signals_are_heard_by_others_again_after_a_command():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert run_to_end(["score", "no", "no.csv", "-o", "nowhere/out"]) == 2
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.parametrize("unit", ["a", "a:/", "://", "x://@", "://?"])
+def test_a_message_of_megabytes_with_beginnings_of_urls_is_told_at_once(unit):
+    begin = time.perf_counter()
+    assert len(describe_fault(ValueError(unit * 300_000))) < 300
+    assert time.perf_counter() - begin < 5

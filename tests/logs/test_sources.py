@@ -66,7 +66,7 @@ def test_several_files_may_be_one_run(tmp_path):
         write(tmp_path, f"t,a\n{month},1\n{month + 0.5},2\n", f"2024-0{month}.csv")
     X = read_log(tmp_path, time="t", run=[]).X
     assert X["a"].to_dict() == {1.0: 1, 1.5: 2, 2.0: 1, 2.5: 2}
-    by_query = read_log(tmp_path, time="t", query="SELECT * FROM log").X
+    by_query = read_log(tmp_path, time="t", run=[], query="SELECT * FROM log").X
     pd.testing.assert_frame_equal(by_query, X)
 
 
@@ -159,6 +159,31 @@ def test_a_query_over_files_is_the_log_of_its_result(fleet, pattern):
     kept = (whole.X["heat"] % 2 == 0) & (whole.X.index.get_level_values("pump") == "A")
     pd.testing.assert_frame_equal(log.X, whole.X[kept])
     assert log.y.tolist() == [1] * int(kept.sum())
+
+
+@pytest.mark.parametrize("pattern", ["*.csv", "stored", "A.csv", "[AB].csv"])
+@pytest.mark.parametrize("run", [None, "file", "pump", ["pump", "file"]])
+def test_a_query_for_everything_is_no_query(fleet, pattern, run):
+    pytest.importorskip("duckdb")
+    arguments = {"time": "time", "run": run, "label": "label", "drop": [] if "pump" in (run or []) else ["pump"]}
+    plain = read_log(fleet[0] / pattern, **arguments)
+    asked = read_log(fleet[0] / pattern, query="SELECT * FROM log", **arguments)
+    assert_same(asked, plain)
+
+
+def test_files_with_a_column_called_file_keep_it(tmp_path):
+    for name in "ab":
+        write(tmp_path, f"t,file,x\n1,{name}{name},2\n", f"{name}.csv")
+    for query in (None, "SELECT * FROM log"):
+        assert list(read_log(tmp_path, time="t", run="file", query=query).X.index) == [("aa", 1), ("bb", 1)]
+
+
+def test_a_file_without_a_row_among_others_is_no_run(tmp_path):
+    pytest.importorskip("pyarrow")
+    write(tmp_path, "t,x\n", "a.csv")
+    write(tmp_path, "t,x\n2024-01-01,2\n", "b.csv")
+    X = read_log(tmp_path, time="t").X
+    assert list(X.index) == [("b", pd.Timestamp("2024-01-01"))] and X["x"].dtype == "float64"
 
 
 def test_a_run_of_a_csv_file_keeps_its_zero_in_a_query_too(tmp_path):
