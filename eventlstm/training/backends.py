@@ -19,9 +19,9 @@ A cluster of Dask (the extra "dask")::
     with joblib.parallel_config("dask", client=client):
         model.fit(X, y)
 
-What a worker takes with it that is killed is done again, by Dask and for the three others here. A search of
-scikit-learn is not ours: on processes it ends with an error, and on Dask the log and the folds are lost with the worker
-that holds them, and the search with these or, where it waits for them, without an end. Lay copies on all workers::
+What a killed worker takes with it is done again: by Dask and Spark themselves, for processes and Ray here. The loop of
+a search is scikit-learn's: on processes it ends with an error then, and on Dask it fails, or waits without an end, if
+the worker was the one that holds the log or a fold. So lay copies on all workers::
 
     folds = list(el.RunKFold(5).split(X, y))
     client.amm.stop()  # Dask's memory manager, which frees all copies but one after two seconds
@@ -91,8 +91,8 @@ class Backend(NamedTuple):
                     continue
                 if type(error).__name__ in LOST | LOST_OFTEN:
                     raise ChildProcessError(
-                        f"Workers of joblib's {type(self.backend).__name__} were killed {n_losses} times over the same "
-                        "work; most often their memory was too small. Take fewer of them (n_jobs), or a shorter log."
+                        f"Workers of joblib's {type(self.backend).__name__} were killed again and again over the same "
+                        "work: most often there was too little memory. Take fewer of them (n_jobs), or a shorter log."
                     ) from error
                 raise
 

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 import eventlstm as el
+from eventlstm.cli.process import describe_fault
 from eventlstm.evaluation.held_out import compare, cross_fitted_scores
 from eventlstm.training import backends
 from eventlstm.training.backends import find_backend, one_by_one
@@ -184,7 +185,7 @@ def test_what_many_calls_take_is_mapped_into_processes_once():
         (_,) = set(one_by_one(lambda log, k: log.filename, [(log, k) for k in range(6)]))
 
 
-def test_threads_stay_the_default_and_inner_loops_stay_where_they_are():
+def test_threads_stay_the_default():
     assert find_backend(None) is None and find_backend(2) is None
     with parallel_config("threading", n_jobs=2):
         assert find_backend(None) is None
@@ -193,7 +194,13 @@ def test_threads_stay_the_default_and_inner_loops_stay_where_they_are():
         assert [find_backend(n_jobs).n_jobs for n_jobs in (None, 3)] == [-1, 3]
     with parallel_config(**LOKY):
         assert find_backend(None).n_jobs == 2
-        assert list(one_by_one(lambda: find_backend(2) is not None, [(), ()])) == [False, False]
+
+
+@pytest.mark.slow
+def test_inner_loops_stay_on_the_worker_of_the_outer_one():
+    with parallel_config(**LOKY):
+        seen = list(one_by_one(lambda home: (os.getpid() == home, find_backend(2)), [(os.getpid(),)] * 2))
+    assert seen == [(False, None)] * 2
 
 
 @pytest.mark.slow
@@ -210,5 +217,6 @@ def test_a_killed_process_changes_nothing(tmp_path):
 @pytest.mark.slow
 def test_work_that_kills_every_process_is_an_error_that_says_so(monkeypatch):
     monkeypatch.setattr(backends, "N_RETRIES", 0)
-    with parallel_config(**LOKY), pytest.raises(ChildProcessError, match="killed 1 times over the same work"):
+    with parallel_config(**LOKY), pytest.raises(ChildProcessError, match="again and again") as error:
         list(one_by_one(lambda: os.kill(os.getpid(), signal.SIGKILL), [(), ()]))
+    assert describe_fault(error.value) == str(error.value)  # one line of the command, and no traceback
