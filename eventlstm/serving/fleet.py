@@ -23,7 +23,7 @@ from .named_logs import NamedLog, find_logs
 from .outcomes import Outcome, Outcomes
 from .table_writer import KINDS
 
-# What is held of a log at a time: some 50 MB with all that a blend makes of 8 sensors.
+# What is held of a log at a time: of 8 sensors some 100 MB, with all that is made of it.
 CHUNK_ROWS = 100_000
 
 

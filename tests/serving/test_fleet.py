@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -171,6 +172,24 @@ def test_a_log_that_failed_is_tried_again(model, tmp_path):
     assert el.score_logs(model, tmp_path / "log.csv", tmp_path / "out")["error"].item() != ""
     make_log([[1] * 20]).reset_index().to_csv(tmp_path / "log.csv", index=False)
     assert el.score_logs(model, tmp_path / "log.csv", tmp_path / "out")["error"].item() == ""
+
+
+def test_a_corrupt_an_empty_and_a_foreign_file_are_rows_that_say_why(model, tmp_path):
+    (tmp_path / "empty.csv").write_bytes(b"")
+    (tmp_path / "corrupt.parquet").write_bytes(b"PAR1" + bytes(range(256)))
+    (tmp_path / "foreign.csv").write_text("place,price\n1,2\n")
+    make_log([[1] * 20]).reset_index().to_csv(tmp_path / "good.csv", index=False)
+    errors = el.score_logs(model, tmp_path, tmp_path / "out").set_index("name")["error"]
+    assert "damaged or of another kind" in errors["corrupt.parquet"] and errors["good.csv"] == ""
+    assert "The file is empty" in errors["empty.csv"] and "There is no column 'time'" in errors["foreign.csv"]
+
+
+def test_a_cluster_without_dask_is_refused_with_the_way_to_install_it(files, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    el.save(model, tmp_path / "model")
+    command = ["score", str(tmp_path / "model"), str(files), "-o", str(tmp_path / "out"), "--cluster", "tcp://x:1"]
+    assert main(command) == 2
+    assert "pip install 'eventlstm[dask]'" in capsys.readouterr().err
 
 
 def test_results_among_the_logs_are_no_logs(model, tmp_path):
