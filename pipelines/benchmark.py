@@ -45,7 +45,7 @@ from eventlstm.evaluation.baselines import baselines
 from eventlstm.logs.whole_files import open_whole
 from eventlstm.serving.cells import LSTMCell
 from eventlstm.serving.networks import NetworkSteps
-from eventlstm.serving.watched import Watched
+from eventlstm.serving.stream_model import StreamModel
 from eventlstm.training.crew import side_by_side
 from eventlstm.training.devices import computes_in_bfloat16
 from eventlstm.training.threads import one_thread
@@ -338,7 +338,7 @@ def serving(sizes):
         name, fitted = type(model).__name__, model.fit(log, labels)
         stream = el.StreamingDetector(fitted)
         took = [timeit(partial(stream.update, row, time=time), number=1) for time, row in enumerate(rows)]
-        kept = sum(array.nbytes for array in Watched(fitted).snapshot(slice(0, 1)))
+        kept = sum(array.nbytes for array in StreamModel(fitted).snapshot(slice(0, 1)))
         yield Row(f"{name} row by row, one machine: microseconds", note=f"{told(took)}; {kept:,} bytes a machine")
         together = el.StreamingDetector(fitted)
         frames = [frame_of(row, time, names, log.columns) for time, row in enumerate(rows[: sizes.repeats + 2])]

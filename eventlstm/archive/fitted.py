@@ -60,6 +60,7 @@ ANYWHERE: Checks = {
     "held_out_": mapping(text, either(LEARNT, text)),
     "horizon_": text,
     "index_columns_": several(optional(LABEL)),
+    "long_layout_": mapping(text, either(text, flag)),
     "quiet_labels_": several(LABEL),
 }
 CLOCK: Checks = {"max_gap_": real(0, infinite=True), "has_dates_": flag, "index_names_": index_names}

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from ..alarms.alarm_policy import AlarmPolicy
-from ..alarms.model_scores import policy_of, score_rows, threshold_of
+from ..alarms.model_scores import last_step, policy_of, score_rows, threshold_of
 from ..alarms.unlabelled import make_rule
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..evaluation.alarm_time import describe_alarm_time, match_flags
@@ -130,11 +131,20 @@ def print_alarm_time(flags: pd.Series, labels: pd.Series | None, units: Units) -
         print(f"Note: {note}")
 
 
+def list_alarms(model: Any, X: pd.DataFrame, score: pd.Series) -> pd.DataFrame:
+    """Return the alarms of a fitted model, of a detector with the sensors that each is due to."""
+    detector = last_step(model)
+    if not isinstance(detector, AnomalyDetector):
+        return make_policy(model).to_events(score)
+    prepared = model[:-1].transform(X) if isinstance(model, Pipeline) else X
+    return make_policy(model).to_events(score, detector.attribution(prepared))
+
+
 def tabulate_alarms(alarms: pd.DataFrame, run_names: list[Any]) -> pd.DataFrame:
     """Return alarms, as `AlarmPolicy.to_events` gives them, as a table to write: a column for each name of the run."""
     runs = alarms["run"].map(lambda run: run if isinstance(run, tuple) else (run,))
     columns = {name: [run[level] for run in runs] for level, name in enumerate(run_names)}
-    sensors = [", ".join(map(str, names)) for names in alarms.get("sensors", [])]
+    sensors = [", ".join(map(str, names)) for names in alarms.get("sensors", [()] * len(alarms))]
     told = alarms[["start", "end", "peak", "peak_score"]]
     return pd.concat([pd.DataFrame(columns, index=told.index), told], axis=1).assign(sensors=sensors)
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +22,12 @@ from ..detectors.anomaly_detector import AnomalyDetector, default_forecaster
 from ..evaluation.alarm_choice import summarise
 from ..evaluation.baselines import unlabelled_baselines
 from ..evaluation.text import policy_sentence
-from ..logs.files import read_log_and_clock
 from ..logs.index import read_index
 from ..logs.log import Log
+from ..logs.long_tables import STEP
 from ..logs.times import Clock, read_time
 from ..logs.units import Units, tell_count
+from ..logs.urls import name_source
 from ..metrics.alarm_summary import AlarmReport
 from .alarm_text import (
     choose_units,
@@ -35,7 +37,7 @@ from .alarm_text import (
     describe_threshold,
     format_alarms,
     format_measured,
-    make_policy,
+    list_alarms,
     measure,
     print_alarm_time,
     say_rows,
@@ -53,6 +55,8 @@ from .outputs import (
     write_table,
 )
 from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
+from .sources import keep_layout, read_source
+from .tables import alarms_table, check_targets, scores_table, write_all
 
 OURS = "detector"
 BASELINES = ("one-step difference", "ridge regression, 8 rows")
@@ -75,8 +79,16 @@ def run_detect(options: argparse.Namespace) -> None:
     check_outputs(tables, [options.save], options.log, options.events, options.fit_on)
     refuse_names_of_outputs(options.run or [], ALARM_COLUMNS)
     refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
-    log, clock = read_log_and_clock(
-        options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
+    check_targets(_targets(options), [*(options.run or []), options.time])
+    log, clock = read_source(
+        options.log,
+        options,
+        query=options.query,
+        time=options.time,
+        run=options.run,
+        label=options.label,
+        events=options.events,
+        drop=options.drop,
     )
     log, classes = label_rows(log, options)
     task, units = _choose_rows(log, clock, options), choose_units(log.X.index)
@@ -85,9 +97,10 @@ def run_detect(options: argparse.Namespace) -> None:
     rules = read_rules(options, task.X, MERGE_ROWS)
     model = with_fill(_make_detector(options, rules)).fit(*task.learnt)
     keep_reading(model, task.X.index, classes, options)
+    keep_layout(model, log.X, options)
     model.alarm_policy_ = rules
     score, flags = score_and_flag(model, task.X)
-    alarms = tabulate_alarms(_list_alarms(model, task.X, score), list(task.X.index.names[:-1]))
+    alarms = tabulate_alarms(list_alarms(model, task.X, score), list(task.X.index.names[:-1]))
     print(describe_threshold(model[-1], options.max_false_alarms_per_day, rules.merge_gap, units))
     print(policy_sentence(rules))
     print(describe_alarms(flags, task.among, options.max_false_alarms_per_day, units))
@@ -103,7 +116,8 @@ def _choose_rows(log: Log, clock: Clock, options: argparse.Namespace) -> Task:
     """Return the part of a log to learn from, and what to score."""
     if options.fit_on is not None:
         names = {"time": options.time, "run": options.run, "sensors": list(log.X.columns)}
-        quiet, _ = read_log_and_clock(options.fit_on, **names, like=clock)
+        like = argparse.Namespace(**{**vars(options), "step": log.X.attrs.get(STEP)})
+        quiet, _ = read_source(options.fit_on, like, query=options.fit_on_query, **names, like=clock)
         return Task(quiet, log.X, log.y, np.zeros(len(log.X), dtype=bool))
     among = np.ones(len(log.X), dtype=bool)
     if options.normal_until is not None:
@@ -132,7 +146,7 @@ def _describe(task: Task, options: argparse.Namespace, units: Units) -> None:
     sensors = f"{tell_count(X.shape[1], 'sensor')} ({enumerate_first(X.columns)})"
     print(f"{say_rows(X.index, units)}; {sensors}; runs: {read_index(X).n_runs}.")
     print_doubtful_sensors(X)
-    of_file = f" in {options.fit_on}" if options.fit_on is not None else ""
+    of_file = f" in {name_source(options.fit_on)}" if options.fit_on is not None else ""
     n_event = 0 if learnt.y is None else int(learnt.y.sum())
     but = f"; {n_event} of these rows are of events and left out" if n_event else ""
     print(f"Learnt from: {say_rows(learnt.X.index, units)}{of_file}{but}.", flush=True)
@@ -174,11 +188,6 @@ def _make_detector(options: argparse.Namespace, rules: AlarmPolicy) -> AnomalyDe
     if options.max_epochs is not None:
         network.set_params(max_epochs=options.max_epochs)
     return detector.set_params(estimator=network)
-
-
-def _list_alarms(model: Pipeline, X: pd.DataFrame, score: pd.Series) -> pd.DataFrame:
-    """Return the alarms with the sensors that each is due to."""
-    return make_policy(model).to_events(score, model[-1].attribution(model[:-1].transform(X)))
 
 
 def _measure(
@@ -229,7 +238,23 @@ def _measure_baselines(
 
 def _write(options: argparse.Namespace, alarms: pd.DataFrame, scores: pd.DataFrame, model: Pipeline) -> None:
     write_files(
-        (options.output, partial(write_table, alarms, index=False, raw=options.raw)),
-        (options.scores, partial(write_table, scores, index=True, raw=options.raw)),
+        (_as_file(options.output), partial(write_table, alarms, index=False, raw=options.raw)),
+        (_as_file(options.scores), partial(write_table, scores, index=True, raw=options.raw)),
         (options.save, partial(save, model)),
     )
+    write_all(
+        (options.output, alarms_table(options.alarms_table, alarms, scores.index)),
+        (options.scores, scores_table(options.scores_table, scores)),
+    )
+
+
+def _as_file(output: Path | str | None) -> Path | None:
+    return output if isinstance(output, Path) else None
+
+
+def _targets(options: argparse.Namespace) -> dict[str, tuple[Path | str | None, str | None]]:
+    """Return the outputs that may be databases, and their tables."""
+    return {
+        "--alarms-table": (options.output, options.alarms_table),
+        "--scores-table": (options.scores, options.scores_table),
+    }

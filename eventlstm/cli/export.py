@@ -16,7 +16,7 @@ def run_export(options: argparse.Namespace) -> None:
     check_outputs({}, [options.output], options.model)
     model = load(options.model, device="cpu")
     export_onnx(model, options.output)
-    print(f"Wrote {options.output}: a row of each machine and the state go in, its score and the new state come out.")
+    print(f"Wrote {options.output}.")
     print(_tell_threshold(model))
 
 

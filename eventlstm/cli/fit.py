@@ -29,7 +29,6 @@ from ..evaluation.held_out import choose_splitter, compare, format_table, interv
 from ..evaluation.html_report import report
 from ..evaluation.text import policy_sentence
 from ..logs.events import event_onsets
-from ..logs.files import read_log
 from ..logs.index import read_index
 from ..logs.log import Log
 from ..logs.splitters import RunKFold
@@ -40,6 +39,7 @@ from .labels import keep_reading, label_rows
 from .names import BLEND, NETWORK_PARTS, NETWORKS, TREE_PARTS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_graph, refuse_names_of_outputs, write_files, write_table
 from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
+from .sources import keep_layout, read_source
 
 KEPT = REPORT, LOG, MODEL = "report.html", "log.csv", "model.eventlstm"  # of the demo
 # By which option a row of the table is fitted alone.
@@ -95,8 +95,15 @@ def run_fit(options: argparse.Namespace) -> None:
     refuse_graph(options.output)
     check_outputs({}, [options.output], options.log, options.events)
     refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
-    log = read_log(
-        options.log, time=options.time, run=options.run, label=options.label, events=options.events, drop=options.drop
+    log, _ = read_source(
+        options.log,
+        options,
+        query=options.query,
+        time=options.time,
+        run=options.run,
+        label=options.label,
+        events=options.events,
+        drop=options.drop,
     )
     labelled, classes = label_rows(log, options, needs_event=True)
     print_doubtful_sensors(log.X)
@@ -107,6 +114,7 @@ def run_fit(options: argparse.Namespace) -> None:
         model = _with_threshold(with_fill(_make_model(options)), options.threshold).fit(*labelled)
         model.alarm_policy_ = policy.set_params(threshold=options.threshold)
     keep_reading(model, log.X.index, classes, options)
+    keep_layout(model, log.X, options)
     save(model, options.output)
     source = "from held-out rows" if options.threshold is None else "as given"
     print(f"Saved {options.output}, fitted on all runs, with the threshold {threshold_of(model):.4f} {source}.")

@@ -11,6 +11,8 @@ import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from ..logs import whole_files
+from ..logs.sources import find_files
+from ..logs.urls import database_file
 
 # Names of files that promise something else than the CSV that is written.
 OTHER_THAN_CSV = {
@@ -26,16 +28,29 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def check_outputs(tables: Mapping[str, Path | None], others: Sequence[Path | None], *inputs: Path | None) -> None:
-    """Refuse outputs that cannot be written, or that would replace an input or each other, before any work is done.
+def check_outputs(
+    tables: Mapping[str, Path | str | None], others: Sequence[Path | None], *inputs: Path | str | None
+) -> None:
+    """Refuse files that cannot be written, or that would replace an input or each other, before any work is done.
 
-    `tables` names those that are CSV files by what they hold.
+    `tables` names those that are CSV files by what they hold; URLs of databases among them are passed over.
     """
-    outputs = [path for path in (*tables.values(), *others) if path is not None]
-    whole_files.check_outputs(outputs, [path for path in inputs if path is not None])
+    outputs = [path for path in (*tables.values(), *others) if isinstance(path, Path)]
+    whole_files.check_outputs(outputs, [file for path in inputs if path is not None for file in _files_of(path)])
     for what, path in tables.items():
-        if path is not None and path.suffix.lower() in OTHER_THAN_CSV:
+        if isinstance(path, Path) and path.suffix.lower() in OTHER_THAN_CSV:
             raise ValueError(f"the {what} are written as CSV. Name the output {_as_csv(path)}.")
+
+
+def _files_of(given: Path | str) -> list[Path]:
+    """Return the files that an input is read from, as far as they are known and there."""
+    if isinstance(given, str):
+        file = database_file(given)
+        return [] if file is None else [file]
+    try:
+        return find_files(given)
+    except FileNotFoundError:  # told when it is read
+        return []
 
 
 def _as_csv(path: Path) -> str:

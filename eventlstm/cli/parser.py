@@ -13,13 +13,14 @@ from typing import Any
 from .entry import main
 from .names import BLEND, MODELS
 from .options import add_event, add_raw, add_rules
+from .source_options import LOG, Parser, add_source_options, add_tables, source
 from .watch_options import WATCH, add_watch
 
 __all__ = ["main", "make_parser", "run_command"]
 
 EXAMPLES = """\
 A log is a CSV or Parquet file with a row per time step: a column of times, a column per sensor, and perhaps one that
-names the machine. `eventlstm COMMAND --help` tells the options of a command.
+names the machine; or several such files, or a query of a database. `eventlstm COMMAND --help` tells the options.
 
 examples:
   eventlstm demo
@@ -71,7 +72,7 @@ def find_command(address: str) -> Callable[[argparse.Namespace], None]:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="eventlstm",
         description="Find rare failures in sensor logs, with labels or without.",
         epilog=EXAMPLES,
@@ -136,7 +137,10 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
 
 def _add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
-    score.add_argument("-o", "--output", metavar="SCORES", type=Path, required=True, help="CSV file to write")
+    score.add_argument(
+        "-o", "--output", metavar="SCORES", type=source, required=True, help="CSV file to write, or a database's URL"
+    )
+    add_tables(score, table="its table that scores go to", alarms_table="its table that alarms go to, a row for each")
     _add_log_options(score, of_model=True)
     score.add_argument("--device", help="torch device to score on (default: the one in fit)")
     add_raw(score)
@@ -144,15 +148,18 @@ def _add_score(score: argparse.ArgumentParser) -> None:
 
 
 def _add_detect(detect: argparse.ArgumentParser) -> None:
-    _add_log_options(detect, of_model=False)
+    _add_log_options(detect, of_model=False, other="--fit-on")
     _add_drop(detect)
     quiet = detect.add_argument_group("what is quiet, and learnt (default: all rows)").add_mutually_exclusive_group()
     quiet.add_argument("--normal-until", metavar="TIME", help="the rows up to this time")
     quiet.add_argument("--fit-share", metavar="SHARE", type=float, help="the first share (0.3, say) of each run")
-    quiet.add_argument("--fit-on", metavar="QUIETLOG", type=Path, help="all rows of this file, of like columns")
+    quiet.add_argument("--fit-on", metavar="QUIETLOG", type=source, help="all rows of this log, of like columns")
     results = detect.add_argument_group("files to write")
-    results.add_argument("-o", "--output", metavar="ALARMS", type=Path, help="CSV file, a row per alarm")
-    results.add_argument("--scores", metavar="SCORES", type=Path, help="CSV file, a score and an alarm per row")
+    results.add_argument("-o", "--output", metavar="ALARMS", type=source, help="CSV file or URL, a row per alarm")
+    results.add_argument(
+        "--scores", metavar="SCORES", type=source, help="CSV file or URL, a score and an alarm per row"
+    )
+    add_tables(results, alarms_table="table for alarms at the URL of -o", scores_table="for scores at that of --scores")
     results.add_argument("--save", metavar="MODEL", type=Path, help="the model, for `eventlstm score`")
     add_raw(detect)
     add_rules(detect, merge_gap="15 rows")
@@ -171,10 +178,10 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
 
 def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
-    _add_log_options(report, of_model=True, log="CSV, CSV.gz or Parquet file: rows that were not trained on")
+    _add_log_options(report, of_model=True, log=f"{LOG}: rows that were not trained on", other="--train")
     report.add_argument("-o", "--output", metavar="PAGE", type=Path, default=Path("report.html"), help="file to write")
     report.add_argument(
-        "--train", metavar="LOG", type=Path, help="the log of the fit, to fit baselines on that need labels"
+        "--train", metavar="LOG", type=source, help="the log of the fit, to fit baselines on that need labels"
     )
     report.add_argument("--threshold", type=float, help="score to alarm at (default: that of the model)")
     report.add_argument(
@@ -195,10 +202,10 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 
 
 def _add_log_options(
-    parser: argparse.ArgumentParser, *, of_model: bool, log: str = "CSV, CSV.gz or Parquet file, a row per time step"
+    parser: argparse.ArgumentParser, *, of_model: bool, log: str = LOG, other: str | None = None
 ) -> None:
     default = "the one in fit" if of_model else "none"
-    parser.add_argument("log", metavar="LOG", type=Path, help=log)
+    parser.add_argument("log", metavar="LOG", type=source, help=log)
     parser.add_argument(
         "--time", required=not of_model, help=f"column of the time{f' (default: {default})' if of_model else ''}"
     )
@@ -210,6 +217,7 @@ def _add_log_options(
         "--events", metavar="FILE", type=Path, help="instead of --label: intervals, start and end columns"
     )
     add_event(parser)
+    add_source_options(parser, of_model=of_model, other=other)
 
 
 def _add_drop(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from typing import Any, NoReturn
 
 from .entry import INTERRUPT, INTERRUPTED
+from .secrets import hide_users
 
 BAD_INPUT = 2
 SIGNALLED = 128  # and the number of the signal, as shells say it
@@ -55,9 +56,9 @@ def is_interrupt(error: BaseException | None) -> bool:
 
 def describe_fault(error: BaseException) -> str:
     """Return what went wrong and what to do as one line, its middle left out where it is long."""
-    text = " ".join(str(error).split())
+    text = " ".join(hide_users(str(error)).split())
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}."
+        text = f"{hide_users(str(error.filename))}: {error.strerror}."
     words = _words_for(error, text.lower())
     if words is None:
         return _cut(text, MAX_LENGTH)

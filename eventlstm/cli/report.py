@@ -11,6 +11,7 @@ from ..alarms.model_scores import last_step
 from ..archive.files import load
 from ..evaluation.html_report import report
 from ..logs.log import Log
+from ..logs.urls import name_source
 from .labels import read_horizon
 from .outputs import check_outputs
 from .score import read_log_like
@@ -22,8 +23,8 @@ def run_report(options: argparse.Namespace) -> None:
     if options.threshold is not None and not math.isfinite(options.threshold):
         raise ValueError(f"--threshold {options.threshold:g} is no score to alarm at. Pass a finite number.")
     model = load(options.model, device=options.device)
-    log = _read(model, options, options.log)
-    train = None if options.train is None else _read(model, options, options.train, told=False)
+    log = _read(model, options, options.log, options.query)
+    train = None if options.train is None else _read(model, options, options.train, options.train_query, told=False)
     if train is not None and train.y is None:
         raise ValueError("baselines are fitted on labels: pass --label COLUMN or --events FILE beside --train.")
     numbers = report(
@@ -37,7 +38,7 @@ def run_report(options: argparse.Namespace) -> None:
         budget=getattr(last_step(model), "max_false_alarms_per_day", None) if _has_days(log) else None,
         early=read_horizon(options.early),
         late=read_horizon(options.late),
-        title=options.title or f"{options.model.stem} on {options.log.name}",
+        title=options.title or f"{options.model.stem} on {name_source(options.log)}",
         random_state=options.seed,
     )
     print(numbers["verdict"])
@@ -46,9 +47,9 @@ def run_report(options: argparse.Namespace) -> None:
     print(f"Wrote {options.output}: open it in a browser.")
 
 
-def _read(model: Any, options: argparse.Namespace, path: Path, *, told: bool = True) -> Log:
+def _read(model: Any, options: argparse.Namespace, path: Path | str, query: str | None, *, told: bool = True) -> Log:
     """Read a log with the sensors of the fit, its labels 1 where the model is to alarm."""
-    return read_log_like(model, argparse.Namespace(**{**vars(options), "log": path}), told=told)
+    return read_log_like(model, argparse.Namespace(**{**vars(options), "log": path, "query": query}), told=told)
 
 
 def _has_days(log: Log) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend
 from ..evaluation.held_out import format_table
 from ..evaluation.learnt import tell_learnt
-from ..logs.files import read_log
 from ..logs.log import Log
 from ..logs.units import Units
 from ..metrics.row_scores import detection_report
@@ -24,14 +24,18 @@ from .alarm_text import (
     describe_rate,
     find_threshold,
     format_measured,
+    list_alarms,
     measure,
     print_alarm_time,
     score_and_flag,
+    tabulate_alarms,
 )
 from .labels import label_rows
 from .names import BLEND, NETWORKS
-from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
+from .outputs import ALARM_COLUMNS, SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
 from .shared import print_doubtful_sensors
+from .sources import read_source
+from .tables import alarms_table, check_targets, scores_table, write_all
 
 
 def run_score(options: argparse.Namespace) -> None:
@@ -40,6 +44,10 @@ def run_score(options: argparse.Namespace) -> None:
     model = load(options.model, device=options.device)
     *runs, time = _known_names(model, options)
     refuse_names_of_outputs([*(options.run or runs), *([time] if time else [])], SCORE_COLUMNS)
+    if options.alarms_table:
+        refuse_names_of_outputs(options.run or runs, ALARM_COLUMNS)
+    if time is not None:
+        check_targets(_targets(options), [*(options.run or runs), time])
     log = read_log_like(model, options)
     print_doubtful_sensors(log.X)
     units = choose_units(log.X.index)
@@ -47,20 +55,42 @@ def run_score(options: argparse.Namespace) -> None:
         for said in tell_learnt(model, log.X, units):
             print(said, flush=True)
     scores, threshold = _score(model, log.X)
-    write_table(scores, options.output, index=True, raw=options.raw)
-    print(f"Wrote {len(scores)} scores to {options.output}.")
+    _write(scores, model, log.X, options)
     print(f"{describe_rate(scores['alarm'], units)}, at a threshold of {threshold:.4f}.")
     print_alarm_time(scores["alarm"], log.y, units)
     if log.y is not None:
         print(_measure(model, log.y, scores, threshold, units))
 
 
+def _write(scores: pd.DataFrame, model: Any, X: pd.DataFrame, options: argparse.Namespace) -> None:
+    """Write the scores into a file, or with the alarms into tables."""
+    if isinstance(options.output, Path):
+        write_table(scores, options.output, index=True, raw=options.raw)
+        print(f"Wrote {len(scores)} scores to {options.output}.")
+        return
+    alarms = tabulate_alarms(list_alarms(model, X, scores["score"]), list(scores.index.names[:-1]))
+    write_all(
+        (options.output, scores_table(options.table, scores)),
+        (options.output, alarms_table(options.alarms_table, alarms, scores.index)),
+    )
+
+
+def _targets(options: argparse.Namespace) -> dict[str, tuple[Path | str, str | None]]:
+    """Return the tables that are to be written, and where."""
+    targets = {"--table": (options.output, options.table), "--alarms-table": (options.output, options.alarms_table)}
+    return {option: target for option, target in targets.items() if target[1] or option == "--table"}
+
+
 def read_log_like(model: Any, options: argparse.Namespace, *, told: bool = True) -> Log:
     """Read a log with the sensors that a model was fitted on, its labels 1 where the model is to alarm."""
     refuse_no_detector(model, options)
     *runs, time = index_names(model, options)
-    log = read_log(
+    log, _ = read_source(
         options.log,
+        options,
+        model=model,
+        told=told,
+        query=options.query,
         time=time,
         run=options.run or runs or None,
         label=options.label,

@@ -114,8 +114,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Longest step in time without a break; windows and states do not cross a longer one. "auto" is ten times the
         slow steps of a run in `fit`, None ignores time.
     n_jobs : int or None, default=None
-        Threads for the members, side by side; None and negative numbers are one a core. The results do not depend on
-        it.
+        Threads for the members, side by side; None and negative numbers are one a core. Inside of
+        ``joblib.parallel_config("loky", n_jobs=4)``, or of "dask", "ray" or "spark", members train on the workers of
+        that backend, as many as said here or there (`eventlstm.training.backends`). The results do not depend on it.
     verbose : int, default=0
         Handed on to the members: whether they show their progress.
     random_state : int, RandomState or None, default=None

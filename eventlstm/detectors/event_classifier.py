@@ -33,10 +33,11 @@ from ..recurrent.members import (
     refuse_unseeded_checkpoints,
     set_categorical_channels,
     set_n_channels,
+    settle_max_samples,
     settle_prior_bias,
     stops_early,
 )
-from ..training.crew import side_by_side
+from ..training.crew import train_side_by_side
 from .hiding import hide_in_stretches, hide_in_windows
 from .member_scores import Ensemble
 from .occlusion import OcclusionMixin, check_rows, learn_usual, refuse_unknown_usual
@@ -97,8 +98,9 @@ default=("relative", "whitened")
         Longest step in time without a break; windows and states do not cross a longer one. "auto" is ten times the
         slow steps of a run in `fit`, None ignores time.
     n_jobs : int or None, default=None
-        Threads for the members, side by side; None and negative numbers are one a core. The results do not depend on
-        it.
+        Threads for the members, side by side; None and negative numbers are one a core. Inside of
+        ``joblib.parallel_config("loky", n_jobs=4)``, or of "dask", "ray" or "spark", members train on the workers of
+        that backend, as many as said here or there (`eventlstm.training.backends`). The results do not depend on it.
     verbose : int, default=0
         Handed on to the members: whether they show their progress.
     random_state : int, RandomState or None, default=None
@@ -190,7 +192,9 @@ default=("relative", "whitened")
     Training sees the padded windows of early rows as scoring does: without them, a logistic regression on a log with
     many gaps fell from an average precision of .47 to .23, misled by windows of a kind it had never met.
 
-    With ``early_stopping=True`` in the estimator, whole runs are held out to watch the loss on.
+    With ``early_stopping=True`` in the estimator, whole runs are held out to watch the loss on. A number of rows as
+    `max_samples` of an ``ExtraTreesClassifier`` is for long logs: where there are no more, each tree sees all of them
+    once, as without ``bootstrap``.
 
     Examples
     --------
@@ -301,7 +305,7 @@ default=("relative", "whitened")
         watched = [
             None if held_out is None else held_out.seen_by(scaler, channel_type(self)) for scaler in self.scalers_
         ]
-        self.estimators_ = side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
+        self.estimators_ = train_side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -431,6 +435,7 @@ default=("relative", "whitened")
             return member.fit_steps(train.values, train.labels, train.weight, **size)
         windows, rows = self._cut(train)
         set_n_channels(member, windows)
+        settle_max_samples(member, len(windows))
         arguments = {}
         if train.weight is not None and has_fit_parameter(member, "sample_weight"):
             arguments["sample_weight"] = train.weight[rows]

@@ -23,7 +23,7 @@ from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
 from ..logs.rows import Rows
 from ..recurrent.members import as_input, by_block, has_tags, set_n_channels, stops_early, takes_3d
-from ..training.crew import crew, side_by_side
+from ..training.crew import crew, side_by_side, train_side_by_side
 
 # Values of windows learnt by a member that wants them all at once: half a GB, of windows spread evenly over the log.
 MOST_VALUES = 2**26
@@ -74,7 +74,8 @@ class RowModels(ABC):
     def fit(self, train: Rows, held: Rows, n_jobs: int | None) -> list[Any]:
         """Return the members fitted on the rows with weight; `held` is there for those that watch a loss."""
         seen, watched = (*self.view.see(train), train), (*self.view.see(held), held)
-        return side_by_side(self._fit_member, n_jobs, self.members, cycle(self.targets), repeat(seen), repeat(watched))
+        members = self.members, cycle(self.targets)
+        return train_side_by_side(self._fit_member, n_jobs, *members, repeat(seen), repeat(watched))
 
     @abstractmethod
     def errors(self, log: Rows, n_jobs: int | None) -> np.ndarray:

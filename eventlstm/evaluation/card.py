@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..logs.checking import says_time
 from ..logs.index import read_index
+from ..logs.long_tables import CARRIED
 from ..logs.steps import cut_stretches, longest_steps
 from ..metrics.intervals import FEW_EVENTS
 from ..metrics.matching import Matched
@@ -37,7 +38,8 @@ def _make_card(log: ScoredLog) -> dict[str, Any]:
     gaps = np.setdiff1d(cut_stretches(rows, longest_steps(rows, "auto")), runs)
     gap_times = rows.times[gaps] - rows.times[gaps - 1]
     times = X.index.get_level_values(-1)
-    sensors = [_describe_sensor(X.iloc[:, k], runs) for k in range(X.shape[1])]
+    carried = X.attrs.get(CARRIED, {})
+    sensors = [_describe_sensor(X.iloc[:, k], runs, carried) for k in range(X.shape[1])]
     return {
         "n_rows": len(X),
         "n_runs": len(runs),
@@ -54,12 +56,13 @@ def _make_card(log: ScoredLog) -> dict[str, Any]:
         "begin": str(times.min()),
         "end": str(times.max()),
         "missing_values": int(sum(sensor["n_missing"] for sensor in sensors)),
+        "carried_share": float(np.mean(list(carried.values()))) if carried else None,
         "sensors": sensors[:MOST_SENSORS],
     }
 
 
-def _describe_sensor(column: pd.Series, runs: npt.NDArray[np.intp]) -> dict[str, Any]:
-    """Return what a sensor measured, and for how long it did not change."""
+def _describe_sensor(column: pd.Series, runs: npt.NDArray[np.intp], carried: dict[str, float]) -> dict[str, Any]:
+    """Return what a sensor measured, for how long it did not change, and what share was carried forward, if known."""
     values = column.to_numpy(dtype=np.float64)
     known = values[~np.isnan(values)]
     low, middle, high = np.quantile(known, (0, 0.5, 1)) if len(known) else (np.nan,) * 3
@@ -73,6 +76,7 @@ def _describe_sensor(column: pd.Series, runs: npt.NDArray[np.intp]) -> dict[str,
         "max": float(high),
         "longest_unchanged": int(stuck.max()),
         "n_stuck_runs": int((stuck > STUCK_SHARE * lengths).sum()),
+        "carried_share": carried.get(str(column.name)),
     }
 
 

@@ -19,6 +19,7 @@ from ..logs.index import read_index
 from ..logs.splitters import RunKFold, RunTimeSplit
 from ..metrics.intervals import bootstrap_interval
 from ..metrics.row_scores import detection_report
+from ..training.backends import one_by_one
 
 # Draws behind an interval: enough for ends of two digits.
 N_DRAWS = 200
@@ -44,10 +45,11 @@ def compare(
     """
     labels = np.asarray(y)
     table, threshold = {}, {}
-    for name, model in models.items():
-        settings = {name: {}, **(variants or {}).get(name, {})}
-        all_scores, fold_of_row = _score_folds(model, list(settings.values()), X, y, splitter, on_fold)
-        tested = fold_of_row >= 0
+    settings_of = {name: {name: {}, **(variants or {}).get(name, {})} for name in models}
+    asked = [(model, list(settings_of[name].values())) for name, model in models.items()]
+    of_models, fold_of_row = _score_folds(asked, X, y, splitter, on_fold)
+    tested = fold_of_row >= 0
+    for settings, all_scores in zip(settings_of.values(), of_models, strict=True):
         for setting, scores in zip(settings, all_scores, strict=True):
             if kept is not None:
                 kept[setting] = scores
@@ -64,29 +66,41 @@ def held_out_scores(
 
     Rows that no fold tests get NaN and -1. `on_fold` is called after each fold.
     """
-    (scores,), fold_of_row = _score_folds(model, [{}], X, y, splitter, on_fold)
+    ((scores,),), fold_of_row = _score_folds([(model, [{}])], X, y, splitter, on_fold)
     return scores, fold_of_row
 
 
 def _score_folds(
-    model: Any, settings: list[dict[str, Any]], X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores (n_settings, n_rows) of one fit a fold, under parameters that count when it scores.
+    asked: list[tuple[Any, list[dict[str, Any]]]], X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return for each model its scores (n_settings, n_rows), of one fit a fold under parameters that count afterwards.
 
-    And the fold of each row, from the same split: a splitter that draws would draw others the next time.
+    And the fold of each row, from the same split: a splitter that draws would draw others the next time. On a backend
+    of joblib all fits are side by side.
+    """
+    folds, fold_of_row = list(splitter.split(X, y)), np.full(len(X), -1)
+    for fold, (_, test) in enumerate(folds):
+        fold_of_row[test] = fold
+    of_models = [np.full((len(settings), len(X)), np.nan) for _, settings in asked]
+    turns = [(model, settings, X, y, *fold) for model, settings in asked for fold in folds]
+    places = [(scores, test) for scores in of_models for _, test in folds]
+    for (scores, test), found in zip(places, one_by_one(_score_fold, turns), strict=True):
+        scores[:, test] = found
+        on_fold()
+    return of_models, fold_of_row
+
+
+def _score_fold(
+    model: Any, settings: list[dict[str, Any]], X: Any, y: Any, train: np.ndarray, test: np.ndarray
+) -> list[np.ndarray]:
+    """Return the scores (n_settings, n_test) of rows by a model fitted to others.
 
     Libraries are held to one thread: the OpenMP threads of boosted trees wait for each other by spinning, twenty times
     slower beside a busy neighbour.
     """
-    scores, fold_of_row = np.full((len(settings), len(X)), np.nan), np.full(len(X), -1)
-    for fold, (train, test) in enumerate(splitter.split(X, y)):
-        with threadpool_limits(1):
-            fitted = clone(model).fit(X.iloc[train], y.iloc[train])
-            for own, parameters in zip(scores, settings, strict=True):
-                own[test] = fitted.set_params(**parameters).predict_proba(X.iloc[test])[:, 1]
-        fold_of_row[test] = fold
-        on_fold()
-    return scores, fold_of_row
+    with threadpool_limits(1):
+        fitted = clone(model).fit(X.iloc[train], y.iloc[train])
+        return [fitted.set_params(**parameters).predict_proba(X.iloc[test])[:, 1] for parameters in settings]
 
 
 def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.ndarray) -> np.ndarray:
@@ -215,8 +229,14 @@ def cross_fitted_scores(detector: AnomalyDetector, X: pd.DataFrame, n_folds: int
     position = np.arange(len(X)) - np.searchsorted(runs, runs)
     fold = position * n_folds // np.bincount(runs)[runs]
     score = pd.Series(np.nan, index=X.index)
-    for own in range(n_folds):
-        # a threshold of its own would be fitted, and warned of, for nothing
-        fitted = clone(detector).set_params(threshold=0.0).fit(X[fold != own])
-        score[fold == own] = fitted.anomaly_score(X[fold == own])
+    folds = [fold == own for own in range(n_folds)]
+    for held, found in zip(folds, one_by_one(_score_held, [(detector, X, held) for held in folds]), strict=True):
+        score[held] = found
     return score
+
+
+def _score_held(detector: AnomalyDetector, X: pd.DataFrame, held: np.ndarray) -> np.ndarray:
+    """Return the scores of some rows by a detector that is fitted to the others."""
+    # a threshold of its own would be fitted, and warned of, for nothing
+    fitted = clone(detector).set_params(threshold=0.0).fit(X[~held])
+    return np.asarray(fitted.anomaly_score(X[held]))

@@ -243,6 +243,8 @@ def _card_tables(card: dict[str, Any], is_datetime: bool) -> str:
         "Gaps (over ten slow steps of the run)": _gaps(card, is_datetime),
         "Missing values": f"{card['missing_values']:,}",
     }
+    if card["carried_share"] is not None:
+        facts["Values carried forward, without a reading since the row before"] = _carried(card)
     listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(said)}</dd></div>" for name, said in facts.items())
     titles = ("Sensor", "Missing", "Lowest", "Median", "Highest", "Longest unchanged, rows", "Runs mostly unchanged")
     head = "".join(f"<th>{title}</th>" for title in titles)
@@ -256,6 +258,14 @@ def _gaps(card: dict[str, Any], is_datetime: bool) -> str:
         return "none"
     total, longest = (_duration(card[name], is_datetime) for name in ("gap_time", "longest_gap"))
     return f"{card['n_gaps']:,}, {total} in all, the longest {longest}"
+
+
+def _carried(card: dict[str, Any]) -> str:
+    known = [sensor for sensor in card["sensors"] if sensor["carried_share"] is not None]
+    if not known:
+        return _share(card["carried_share"])
+    most = max(known, key=lambda sensor: sensor["carried_share"])
+    return f"{_share(card['carried_share'])}, most of {most['name']}: {_share(most['carried_share'])}"
 
 
 def _sensor_row(sensor: dict[str, Any], n_rows: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# The first versions with tree ensembles in double precision (onnx 1.16, ONNX Runtime 1.20).
+# The first versions with tree ensembles in double precision (onnx 1.17, ONNX Runtime 1.21).
 OPSET, ML_OPSET, IR_VERSION = 21, 5, 10
 ML = "ai.onnx.ml"
 BATCH = "batch"  # the axis of machines, or of windows, of which there may be any number

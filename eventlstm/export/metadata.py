@@ -16,13 +16,13 @@ from .graph import Graph
 def describe_step(model: Any, graph: Graph, sensors: list[str]) -> dict[str, str]:
     """Return the metadata of a model of logs."""
     inner = last_step(model)
-    has_dates = getattr(inner, "has_dates_", getattr(_first_part(inner), "has_dates_", False))
+    cut_by = _first_part(model)
     said = _common(model, "step") | {
         "sensors": sensors,
         "policy": policy_of(model).get_params(),
         "window_size": getattr(inner, "window_size_", window_size_of(model)),
-        "max_gap": _finite(getattr(_first_part(inner), "max_gap_", np.inf)),
-        "time_unit": "ns" if has_dates else "index",
+        "max_gap": _finite(cut_by.max_gap_),
+        "time_unit": "ns" if cut_by.has_dates_ else "index",
         "state": [
             {"input": name, "output": f"new_{name}", "shape": list(shape), "dtype": dtype, "initial": 0}
             for name, shape, dtype in graph.states
@@ -46,10 +46,10 @@ def _common(model: Any, form: str) -> dict[str, Any]:
     return said | ({} if classes is None else {"classes": classes.tolist()})
 
 
-def _first_part(inner: Any) -> Any:
-    """Return the part of a blend that knows what ends a stretch, or the model itself."""
-    parts = [] if hasattr(inner, "max_gap_") else getattr(inner, "estimators_", [])
-    return last_step(parts[0]) if parts else inner
+def _first_part(model: Any) -> Any:
+    """Return the part of a model that knows what ends a stretch: of a blend, the first, as all of them do."""
+    inner = last_step(model)
+    return inner if hasattr(inner, "max_gap_") else _first_part(inner.estimators_[0])
 
 
 def _finite(number: float) -> float | None:

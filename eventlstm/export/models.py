@@ -40,7 +40,7 @@ def to_model(model: Any) -> Any:
         return _to_step(model)
     if isinstance(inner, OF_WINDOWS):
         return _to_windows(inner)
-    refuse(inner, "it is no model of this package. Put it inside of EventClassifier or AnomalyDetector.")
+    refuse(inner, "it is no model of logs or of windows. Put it inside of EventClassifier or AnomalyDetector.")
 
 
 def _to_step(model: Any) -> Any:
@@ -117,11 +117,9 @@ def _all_parts(model: Any) -> list[Any]:
 
 def _names_in(model: Any) -> list[str]:
     """Return the names of the sensors."""
-    first = steps_of(model)[0]
-    named = next((part for part in (model, first) if hasattr(part, "feature_names_in_")), None)
-    if named is not None:
-        return [str(name) for name in named.feature_names_in_]
-    return [f"x{k}" for k in range(first.n_features_in_)]
+    first = next(step for step in steps_of(model) if hasattr(step, "n_features_in_"))
+    named = getattr(first, "feature_names_in_", None)
+    return [f"x{k}" for k in range(first.n_features_in_)] if named is None else [str(name) for name in named]
 
 
 def _to_windows(model: Any) -> Any:

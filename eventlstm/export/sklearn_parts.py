@@ -6,6 +6,8 @@ Samples are ``(batch, n_features)``.
 from __future__ import annotations
 
 import textwrap
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from ..alarms.model_scores import steps_of
 from ..logs.flatten_windows import FlattenWindows
-from .graph import ML, ML_OPSET, OPSET, Graph, Tensor
+from .graph import OPSET, Graph, Tensor
 from .refusal import refuse
 from .trees import (
     FORECASTING_FORESTS,
@@ -31,6 +33,8 @@ from .trees import (
 # What skl2onnx writes and ONNX Runtime does not run in double precision; trees of others than above are among them.
 NOT_RUN = {"Imputer", "SVMRegressor", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
 MAX_REASON_LENGTH = 120
+# Samples on which what skl2onnx writes has to be like the estimator: normal ones of these sizes.
+PROBED_SIZES, N_PROBES, PROBED_ALIKE = (0.1, 1.0, 10.0, 1000.0), 32, 1e-6
 
 
 def proba_of_samples(member: Any, x: Tensor, n_features: int) -> Tensor:
@@ -41,7 +45,7 @@ def proba_of_samples(member: Any, x: Tensor, n_features: int) -> Tensor:
         return forest_proba(last, x)
     if isinstance(last, HistGradientBoostingClassifier):
         return boosted_proba(last, x)
-    return inline(last, x, n_features, "probabilities", zipmap=False)
+    return inline(last, x, n_features, "probabilities", last.predict_proba, zipmap=False)
 
 
 def forecast_of_samples(member: Any, x: Tensor, n_features: int) -> Tensor:
@@ -54,7 +58,7 @@ def forecast_of_samples(member: Any, x: Tensor, n_features: int) -> Tensor:
         return forest_forecast(last, x)
     if isinstance(last, HistGradientBoostingRegressor):
         return boosted_forecast(last, x)
-    return inline(last, x, n_features, "variable").reshape(0, -1)
+    return inline(last, x, n_features, "variable", last.predict).reshape(0, -1)
 
 
 def score_of_samples(detector: Any, x: Tensor, n_features: int) -> Tensor:
@@ -65,7 +69,7 @@ def score_of_samples(detector: Any, x: Tensor, n_features: int) -> Tensor:
         return isolation_score(last, x)
     if not hasattr(last, "score_samples"):
         refuse(last, "it has no score_samples. Use IsolationForest or LSTMAutoencoder.")
-    return inline(last, x, n_features, "score_samples", score_samples=True).reshape(-1, 1) * -1.0
+    return inline(last, x, n_features, "score_samples", last.score_samples, score_samples=True).reshape(-1, 1) * -1.0
 
 
 def transform_all(steps: list[Any], x: Tensor, n_features: int) -> tuple[Tensor, int]:
@@ -83,7 +87,7 @@ def transform(step: Any, x: Tensor, n_features: int) -> tuple[Tensor, int]:
         return transform_all(steps_of(step), x, n_features)
     if isinstance(step, SimpleImputer):
         return _fill(step, x), n_features
-    return inline(step, x, n_features, "variable"), len(_names_out(step))
+    return inline(step, x, n_features, "variable", step.transform), len(_names_out(step))
 
 
 def _names_out(step: Any) -> Any:
@@ -103,8 +107,10 @@ def _fill(imputer: SimpleImputer, x: Tensor) -> Tensor:
     return x.graph.where(x.graph.apply("IsNaN", x, dtype=bool), x.graph.constant(fill.astype(np.float64)), x)
 
 
-def inline(estimator: Any, x: Tensor, n_features: int, output: str, **options: Any) -> Tensor:
-    """Return an output of an estimator as skl2onnx writes it, its nodes taken into the graph."""
+def inline(
+    estimator: Any, x: Tensor, n_features: int, output: str, method: Callable[[np.ndarray], Any], **options: Any
+) -> Tensor:
+    """Return an output of an estimator, that of a method, as skl2onnx writes it, its nodes taken into the graph."""
     model = _convert(estimator, n_features, options)
     known = [value.name for value in model.graph.output]
     if output not in known:
@@ -112,6 +118,7 @@ def inline(estimator: Any, x: Tensor, n_features: int, output: str, **options: A
     unrun = sorted({node.op_type for node in model.graph.node} & NOT_RUN)
     if unrun:
         refuse(estimator, f"ONNX Runtime does not run its {unrun[0]} in double precision. Use another estimator.")
+    _refuse_unlike(estimator, model, n_features, output, method)
     return _take_in(x.graph, model, x, output)
 
 
@@ -124,7 +131,7 @@ def _convert(estimator: Any, n_features: int, options: dict[str, Any]) -> Any:
         model = convert_sklearn(
             estimator,
             initial_types=[("x", DoubleTensorType([None, n_features]))],
-            target_opset={"": OPSET, ML: ML_OPSET},
+            target_opset=OPSET,
             options={id(estimator): options} if options else None,
         )
         infer_shapes(model, check_type=True, strict_mode=True)  # some mix single with double precision
@@ -132,6 +139,26 @@ def _convert(estimator: Any, n_features: int, options: dict[str, Any]) -> Any:
         reason = textwrap.shorten(str(error), MAX_REASON_LENGTH).rstrip(".")
         refuse(estimator, f"skl2onnx does not know how ({type(error).__name__}: {reason}).")
     return model
+
+
+def _refuse_unlike(
+    estimator: Any, model: Any, n_features: int, output: str, method: Callable[[np.ndarray], Any]
+) -> None:
+    """Refuse an estimator of which skl2onnx has written something else, as it does of a calibrated pipeline."""
+    from onnx.reference import ReferenceEvaluator
+
+    sizes = np.repeat(PROBED_SIZES, N_PROBES)[:, None]
+    probes = np.random.RandomState(0).normal(size=(len(sizes), n_features)) * sizes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names of features, which probes have none of
+        try:
+            wanted = np.asarray(method(probes), dtype=np.float64)
+            outputs: Any = ReferenceEvaluator(model).run([output], {"x": probes})
+            found = np.reshape(outputs[0], wanted.shape)
+        except Exception as error:  # of whatever an estimator or a node runs into
+            refuse(estimator, f"it cannot be compared with what skl2onnx writes ({type(error).__name__}).")
+    if not np.allclose(found, wanted, rtol=PROBED_ALIKE, atol=PROBED_ALIKE, equal_nan=True):
+        refuse(estimator, "skl2onnx writes something that gives other numbers. Use another estimator.")
 
 
 def _take_in(graph: Graph, model: Any, x: Tensor, output: str) -> Tensor:

@@ -45,11 +45,8 @@ def sum_trees(x: Tensor, trees: Iterable[Tree]) -> Tensor:
     trees = list(trees)
     n_targets = trees[0].value.shape[1]
     # A leaf has one target: for several, there is a copy of the tree for each.
-    tables = [_tabulate(tree, target) for target in range(n_targets) for tree in trees]
-    n_nodes = np.cumsum([0, *(len(table.feature) for table in tables)])
-    n_leaves = np.cumsum([0, *(len(table.leaves) for table in tables)])
-    joined = [table.shift(*at) for table, *at in zip(tables, n_nodes, n_leaves, strict=False)]
-    return _ensemble(x, joined, n_nodes[:-1], np.repeat(np.arange(n_targets), len(trees)), n_targets)
+    tables = _join([_tabulate(tree, target) for target in range(n_targets) for tree in trees])
+    return _ensemble(x, tables, np.repeat(np.arange(n_targets), len(trees)), n_targets)
 
 
 class Table(NamedTuple):
@@ -72,6 +69,33 @@ class Table(NamedTuple):
         )
         return self._replace(left=left, right=right)
 
+    def with_spare_leaf(self) -> Table:
+        """Return the tree with a leaf before its own to which nothing leads."""
+        left, right = self.left + self.left_is_leaf, self.right + self.right_is_leaf
+        return self._replace(left=left, right=right, leaves=np.insert(self.leaves, 0, 0.0))
+
+    @property
+    def seems_a_leaf(self) -> bool:
+        """Whether the children of the root, a node and a leaf, have the same number."""
+        return bool(self.left[0] == self.right[0] and self.left_is_leaf[0] != self.right_is_leaf[0])
+
+
+def _join(tables: list[Table]) -> list[Table]:
+    """Return trees one behind the other.
+
+    ONNX Runtime (1.21 and 1.23, not 1.26) takes a root whose children have the same number for a leaf, also where one
+    of them is a node: a leaf to which nothing leads moves the numbers apart.
+    """
+    joined: list[Table] = []
+    n_nodes = n_leaves = 0
+    for table in tables:
+        moved = table.shift(n_nodes, n_leaves)
+        if moved.seems_a_leaf:
+            moved = table.with_spare_leaf().shift(n_nodes, n_leaves)
+        joined.append(moved)
+        n_nodes, n_leaves = n_nodes + len(moved.feature), n_leaves + len(moved.leaves)
+    return joined
+
 
 def _tabulate(tree: Tree, target: int) -> Table:
     is_leaf = tree.left == LEAF
@@ -86,9 +110,11 @@ def _tabulate(tree: Tree, target: int) -> Table:
     return Table(*split, number[left], is_leaf[left], number[right], is_leaf[right], values)
 
 
-def _ensemble(x: Tensor, tables: list[Table], roots: np.ndarray, targets: np.ndarray, n_targets: int) -> Tensor:
+def _ensemble(x: Tensor, tables: list[Table], targets: np.ndarray, n_targets: int) -> Tensor:
+    """Return the sums of trees one behind the other, each of one target."""
     from onnx import TensorProto, helper
 
+    roots = np.cumsum([0, *(len(table.feature) for table in tables[:-1])])
     every = Table(*(np.concatenate(part) for part in zip(*tables, strict=True)))
     of_leaf = np.repeat(targets, [len(table.leaves) for table in tables])
 

@@ -134,12 +134,10 @@ class CausalFeatures(TransformerMixin, BaseEstimator):
             self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
             X, starts, sample_weight = log.values, log.starts, log.weight
         self.n_features_in_, self.codes_ = X.shape[1], list(codes)
-        self.scalers_ = [
-            InputScaler(view, spans=tuple(self.spans), categorical=codes).fit(
-                X, starts=starts, sample_weight=sample_weight
-            )
-            for view in self._needed_views()
-        ]
+        seen_by = {"starts": starts, "sample_weight": sample_weight}
+        asked = [(view, tuple(self.spans)) for view in self.views]
+        asked += [("whitened", ())] * bool(self.whitened_lags)  # lags are of no moving mean
+        self.scalers_ = [InputScaler(view, spans=spans, categorical=codes).fit(X, **seen_by) for view, spans in asked]
         return self
 
     def transform(self, X: Any, *, starts: Any = None, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
@@ -276,10 +274,6 @@ class CausalFeatures(TransformerMixin, BaseEstimator):
     @staticmethod
     def _whitened_names(scaler: InputScaler) -> list[str]:
         return [f"whitened{k}" for k in range(scaler.whitening_.shape[1])]
-
-    def _needed_views(self) -> list[str]:
-        """Return the views to learn: those that are features, and at the end the one that lags are taken of."""
-        return [*self.views, *["whitened"] * bool(self.whitened_lags)]
 
     @property
     def n_lags(self) -> int:

@@ -126,12 +126,32 @@ def gap_rule(max_gap: Any, learnt: Any, *, is_datetime: bool) -> GapRule:
 def cut_causally(rows: RowIndex, rule: GapRule) -> IntArray:
     """Return the first row of each stretch of a log: a new one begins with a run and after a gap in time."""
     new = np.zeros(len(rows.runs), dtype=bool)
+    new[rows.run_starts] = True
     first = rows.run_starts
-    new[first] = True
-    for begin, stop in zip(first, np.append(first[1:], len(new)), strict=False):
+    stops = np.append(first[1:], len(new))
+    slow = _find_slow(rows, rule, new)  # of runs that never change their rate, all steps were judged there
+    for begin, stop in zip(first[slow], stops[slow], strict=True):
         pace = rule.start(1)
-        for block in range(begin, stop - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
+        for block in range(begin, stop - 1, BLOCK_ROWS):
             times = rows.times[None, block : min(block + BLOCK_ROWS + 1, stop)]
             is_gap, pace = rule.find(np.diff(times), times[:, 1:], pace)
             new[block + 1 : block + times.shape[1]] = is_gap[0]
     return np.flatnonzero(new)
+
+
+def _find_slow(rows: RowIndex, rule: GapRule, new: BoolArray) -> IntArray:
+    """Return the runs with a pair of steps that is slower than the first gap allows; mark the gaps of all others."""
+    starts, slow = new.copy(), np.zeros(rows.n_runs, dtype=bool)
+    for begin in range(0, len(new) - 1, BLOCK_ROWS):  # all steps at once would be a second log in memory
+        block = slice(max(begin - 1, 0), begin + BLOCK_ROWS + 1)
+        times, runs = rows.times[block], rows.runs[block]
+        steps, inside, second = np.diff(times), ~starts[block][1:], starts[block][:-1]
+        one = Pace(np.full(1, np.nan), np.zeros(1, np.int64), rule.start(1).n_above)
+        if not rule.follows_rate:
+            new[block][1:] |= inside & rule.find(steps[None], times[None, 1:], one)[0][0]
+            continue
+        new[block][1:] |= inside & (steps > np.where(second, rule.gaps[-1], rule.gaps[0]))
+        shorter = np.minimum(steps[1:], steps[:-1])
+        calls = inside[1:] & inside[:-1] & (AUTO_GAP_STEPS / ALIKE * shorter > rule.gaps[0])
+        slow[runs[2:][calls]] = True
+    return np.flatnonzero(slow)

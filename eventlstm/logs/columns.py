@@ -38,8 +38,8 @@ LARGEST_FLOAT_LABEL = 2**53 - 1
 
 
 @contextmanager
-def name_faults(path: Path) -> Iterator[None]:
-    """Put the name of the file before whatever is wrong in it, on one line."""
+def name_faults(path: Any) -> Iterator[None]:
+    """Put the name of the file, or of another source, before whatever is wrong in it, on one line."""
     try:
         yield
     except FileNotFoundError:
@@ -138,25 +138,26 @@ def _find_ranges(schema: Any) -> dict[str, range]:
     return {i["name"]: range(i["start"], i["stop"], i["step"]) for i in indexes if i["name"]}
 
 
-def check_present(names: list[str], asked: list[str]) -> None:
-    """Raise an error for the first column asked for that is not among `names`."""
+def check_present(names: list[str], asked: list[str], holder: str = "file") -> None:
+    """Raise an error for the first column asked for that is not among `names`, which are those of the `holder`."""
     for name in asked:
         if name not in names:
-            fault = f"There is no column {quote(name)}; the file has {enumerate_names(names)}."
-            raise ValueError(f"{fault} {_hint_at(str(name), names)}")
+            has = "have" if holder == "files" else "has"
+            fault = f"There is no column {quote(name)}; the {holder} {has} {enumerate_names(names)}."
+            raise ValueError(f"{fault} {_hint_at(str(name), names, may_be_separated=holder == 'file')}")
 
 
-def _hint_at(name: str, names: list[str]) -> str:
-    """Return what may be meant by a name that no column has."""
+def _hint_at(name: str, names: list[str], *, may_be_separated: bool) -> str:
+    """Return what may be meant by a name that no column has; cells of a file may be separated by other marks."""
     header = ",".join(names)
-    for separator in OTHER_SEPARATORS:
+    for separator in OTHER_SEPARATORS * may_be_separated:
         parts = [part.strip(" \"'") for part in header.split(separator)]
         if len(parts) > 1 and (name in parts or len(names) == 1):
             return f"Separate cells with commas, not with {separator!r}."
     close = difflib.get_close_matches(name, [other for other in names if len(other) <= 2 * len(name)], n=1)
     if close:
         return f"Did you mean {close[0]!r}?"
-    return "Separate cells with commas." if len(names) == 1 else "Name one that it has."
+    return "Separate cells with commas." if may_be_separated and len(names) == 1 else "Name one that it has."
 
 
 def refuse_repeated(names: list[str], fault: str) -> None:

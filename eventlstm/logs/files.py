@@ -1,4 +1,4 @@
-"""Sensor logs from files: CSV (plain or gzipped) and Parquet in, a `Log` out.
+"""Sensor logs from files, CSV (plain or gzipped) and Parquet, and from databases: a table in, a `Log` out.
 
 `X` holds (n_rows, n_sensors) floats, `y` the (n_rows,) labels or None; both share one sorted index, the time
 or (run, ..., time).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,18 +24,17 @@ from .columns import (
     parse_runs,
     parse_sensors,
     quote,
-    read_columns,
-    read_names,
-    refuse,
-    refuse_missing,
     refuse_repeated,
 )
+from .event_files import label_by_events
 from .index import find_turns
 from .log import Log
+from .long_tables import LongLayout, join_as_of
 from .shared import IntArray, warn
+from .sources import FILE, Source, open_source
 from .times import Clock, parse_times, refuse_beyond, to_instants
+from .urls import is_url
 
-BOUNDS = ["start", "end"]
 DUPLICATES = ("error", "first", "mean")
 MAX_ROWS_SHOWN = 3
 
@@ -49,24 +49,38 @@ def read_log(
     sensors: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     duplicates: str = "error",
+    query: str | None = None,
+    layout: str = "wide",
+    sensor: str = "sensor",
+    value: str = "value",
+    step: Any = None,
+    max_age: Any = None,
+    ages: bool = False,
 ) -> Log:
-    r"""Read a sensor log from a CSV or Parquet file.
+    r"""Read a sensor log from CSV or Parquet files or from a database.
 
     Parameters
     ----------
     path : str or path-like
         The file, a row per time step and a column per sensor: ``.csv``, ``.csv.gz``, ``.gz`` (a gzipped CSV),
         ``.parquet`` or ``.pq``. A CSV file has a header, commas between cells and points in numbers. Parquet
-        needs ``pip install "eventlstm[parquet]"``.
+        needs ``pip install "eventlstm[parquet]"``. A folder of such files, or a pattern such as ``"logs/*.csv"`` or
+        ``"logs/**/*.parquet"``, is all of them, which must have the same columns. Or, with `query`, the URL of a
+        database, as SQLAlchemy writes it: ``"duckdb:///plant.db"``, ``"sqlite:///plant.db"`` (four slashes before an
+        absolute path), ``"postgresql://user:${PASSWORD}@host/plant"``, where ``${PASSWORD}`` is a variable of the
+        environment.
     time : str
         Column of the time. Numbers stay numbers, in their own unit; text is read as date-times, best in ISO
         form (``2024-05-31T13:00:00``, with or without a time zone): a file in which day and month could be
         swapped is refused. Where offsets from UTC differ, as over a change to summer time, all become UTC. Numbers
         that are all dates in digits (``20240531``, ``20240531130000``) are read as date-times.
     run : str or list of str, default=None
-        Column, or columns, naming the run (machine, engine, batch) of each row. None: a single run.
+        Column, or columns, naming the run (machine, engine, batch) of each row. None: a single run, or of several
+        files a run each. ``"file"``, where it is no column, is the name of the file without its suffixes; of files of
+        the same name, the folder is part of it. An empty list: a single run, also of several files.
     label : str, default=None
-        Column of the labels: 0 and 1, true and false (read as 1 and 0), or any other classes; none missing.
+        Column of the labels: 0 and 1, true and false (read as 1 and 0), or any other classes; none missing. In a long
+        table, the name among its sensors whose values are the labels, of any age.
     events : str or path-like, default=None
         Instead of `label`: a CSV or Parquet file with a row per event, its columns ``start`` and ``end`` and,
         where `run` is given, the columns of the same names. Rows of the log with ``start <= time <= end``, to
@@ -80,28 +94,56 @@ def read_log(
         What becomes of rows that share run and time: an error; the first of them; or the mean of each sensor, of
         rows that agree in their label. A UserWarning says how many there were. Rows that are repeated whole, as where
         two exports overlap, are taken once, unless it is "error".
+    query : str, default=None
+        SQL whose result is the table. At a URL it runs in that database: DuckDB (``pip install "eventlstm[duckdb]"``),
+        or any that SQLAlchemy knows (``pip install "eventlstm[sql]"``, with drivers of SQLite and PostgreSQL). With
+        files, DuckDB runs it over them, as the table ``log``: ``"SELECT * FROM log WHERE hour > 5"``. Nothing that it
+        changes in a database is kept.
+    layout : {"wide", "long"}, default="wide"
+        "long": a row per reading, as historians export them: columns of the time, the run, the `sensor` and the
+        `value`. Each row of the log then has the last value of each sensor read at or before it, within the run.
+    sensor, value : str, default="sensor" and "value"
+        Columns of a long table: the name of the sensor, and what it read. A missing value means that nothing is known
+        until the next.
+    step : str, Timedelta or number, default=None
+        From row to row of what becomes of a long table: for date-times such as ``"10s"``, else in the unit of the
+        times. Rows are at its multiples, counted from 1970 (UTC) or 0. None: the median step of the sensor that is
+        fastest by it. Name it where logs are to be read alike.
+    max_age : str, Timedelta or number, default=None
+        How old a value may be to stand in a row. Rows without any value are left out. None: however old.
+    ages : bool, default=False
+        Whether a column ``<sensor>_age`` follows for each sensor of a long table: how long before the row its value
+        was read, in seconds or in the unit of the times, NaN where there is none.
 
     Returns
     -------
     log : Log
         ``log.X`` is a DataFrame of shape (n_rows, n_sensors): float32 where a Parquet file says so, else
         float64; missing values are kept as NaN. Its index is the time for a single run, else a MultiIndex of
-        the run columns and the time, and is named after them. Rows are sorted by run, then time. ``log.y`` is
+        the run columns and the time, and is named after them. Rows are sorted by run, then time. Of a long table
+        ``log.X.attrs["carried_forward"]`` tells for each sensor at which share of the rows its value had no reading
+        since the row before. ``log.y`` is
         a Series of the same index, named after the label column or ``"event"``; None without either.
 
     Raises
     ------
     FileNotFoundError
-        If `path` or `events` does not exist.
+        If `path` or `events` does not exist, or a folder or pattern has no file.
     ImportError
-        If the file is Parquet and pyarrow is not installed.
+        If the file is Parquet and pyarrow is not installed, or a query needs duckdb or SQLAlchemy.
     ValueError
+        If a database cannot be reached or refuses the query; the password is not told. If files differ in columns.
         If a file is empty or damaged; a column is missing or asked for twice; a time, run or label is missing
         or unreadable; a row is cut short; a sensor is not a finite number; two rows share run and time; the clock of
         a run runs back now and then; or an event names a run that the log does not have or ends before it starts.
 
     Notes
     -----
+    Of a database, times with a zone become UTC, NULL a missing value, decimals and unsigned integers int64 or float64.
+
+    A long table is joined as `pandas.merge_asof` does unless told otherwise: never backward, never over the border of a
+    run.
+
     Cells such as ``NA`` or ``None`` in a CSV file are missing values. Text that names runs becomes numbers if
     every name reads like one, which ``07`` does not; an event finds its run by the text of the name.
 
@@ -126,7 +168,24 @@ def read_log(
     B       0            19.5
     >>> log.y.tolist()
     [0, 1, 0]
+
+    What a historian exports, a row per reading:
+
+    >>> rows = "second,sensor,value\n0,speed,3\n1,heat,20\n5,speed,4\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "readings.csv")
+    ...     _ = path.write_text(rows)
+    ...     X = read_log(path, time="second", layout="long", step=2, ages=True).X
+    >>> X
+            heat  speed  heat_age  speed_age
+    second
+    0        NaN    3.0       NaN        0.0
+    2       20.0    3.0       1.0        2.0
+    4       20.0    3.0       3.0        4.0
+    >>> {name: round(share, 2) for name, share in X.attrs["carried_forward"].items()}
+    {'heat': 0.33, 'speed': 0.67}
     """
+    long = LongLayout.of(layout, sensor=sensor, value=value, step=step, max_age=max_age, ages=ages)
     return read_log_and_clock(
         path,
         time=time,
@@ -136,6 +195,8 @@ def read_log(
         sensors=sensors,
         drop=drop,
         duplicates=duplicates,
+        query=query,
+        long=long,
     )[0]
 
 
@@ -149,6 +210,8 @@ def read_log_and_clock(
     sensors: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     duplicates: str = "error",
+    query: str | None = None,
+    long: LongLayout | None = None,
     like: Clock | None = None,
 ) -> tuple[Log, Clock]:
     """Return what `read_log` does, and how its times are written; `like` is how those of another log of it are."""
@@ -156,12 +219,46 @@ def read_log_and_clock(
         raise ValueError(f"label={label!r} and events={str(events)!r} are both given. Pass one of them.")
     if duplicates not in DUPLICATES:
         raise ValueError(f"duplicates={duplicates!r} is unknown. Choose one of {list(DUPLICATES)}.")
-    path, runs, labels = Path(path), _as_list(run), _as_list(label)
-    with name_faults(path):
-        chosen = _choose_sensors(read_names(path), [time, *runs, *labels], sensors, _as_list(drop))
-        table = read_columns(path, [time, *runs, *labels, *chosen], text=runs)
+    if is_url(events):
+        raise ValueError("Events come from a file, and a URL was passed. Name a CSV or Parquet file.")
+    source = open_source(path, query, text=[*_as_list(run), *([] if long is None else [long.sensor])])
+    runs = _find_runs(source, run, long)
+    if long is None:
+        log, clock = _read(source, time, runs, label, sensors, _as_list(drop), duplicates, like)
+    else:
+        readings, clock = _read(source, time, [*runs, long.sensor], None, [long.value], [], duplicates, like)
+        with name_faults(source):
+            log = join_as_of(readings.X, long, label, _as_list(sensors) or None, _as_list(drop))
+            log = log if log.y is None else log._replace(y=parse_labels(log.y))
+    return (log if events is None else log._replace(y=label_by_events(log.X.index, Path(events), runs, clock))), clock
+
+
+def _find_runs(source: Source, run: str | Sequence[str] | None, long: LongLayout | None) -> list[str]:
+    """Return the columns of the run; where none are said, those of the source, but for one that names the sensor."""
+    if run is not None:
+        return _as_list(run)
+    return [name for name in source.runs if long is None or name != long.sensor]
+
+
+def _read(
+    source: Source,
+    time: str,
+    runs: list[str],
+    label: str | None,
+    sensors: str | Sequence[str] | None,
+    drop: list[str],
+    duplicates: str,
+    like: Clock | None,
+) -> tuple[Log, Clock]:
+    """Return a log of columns as they are, sorted, and how its times are written."""
+    labels, names = _as_list(label), source.read_names()
+    names = [*names, FILE] if FILE in [time, *runs, *labels] and source.knows_file and FILE not in names else names
+    with source.named():
+        chosen = _choose_sensors(names, [time, *runs, *labels], sensors, drop, source.holder)
+    table = source.read_columns([time, *runs, *labels, *chosen], text=runs)
+    with source.named():
         if table.empty:
-            raise ValueError("The file has no row of data. Pass one with at least one row.")
+            raise ValueError(f"The {source.holder} has no row of data. Pass one with at least one row.")
         times, clock = parse_times(table.pop(time), like)
         refuse_beyond(times)
         index = _make_index([parse_runs(table.pop(name)) for name in runs], times)
@@ -170,8 +267,7 @@ def read_log_and_clock(
             _refuse_duplicates(index)
         y = None if label is None else parse_labels(table.pop(label)).set_axis(index)
         log = Log(parse_sensors(table, chosen).set_axis(index), y)
-        log = _settle_order(log, duplicates, path)
-    return (log if events is None else log._replace(y=_label_by_events(log.X.index, Path(events), runs, clock))), clock
+        return _settle_order(log, duplicates, source), clock
 
 
 def _as_list(names: str | Sequence[str] | None) -> list[str]:
@@ -179,16 +275,16 @@ def _as_list(names: str | Sequence[str] | None) -> list[str]:
 
 
 def _choose_sensors(
-    names: list[str], keys: list[str], sensors: str | Sequence[str] | None, drop: list[str]
+    names: list[str], keys: list[str], sensors: str | Sequence[str] | None, drop: list[str], holder: str
 ) -> list[str]:
     """Return the sensors in the order asked for, after a check that columns exist and have one use each."""
     asked = [*keys, *_as_list(sensors), *drop]
-    check_present(names, asked)
+    check_present(names, asked, holder)
     refuse_repeated(asked, "is asked for twice. Name it once: as time, run, label, sensor or drop.")
     others = [name for name in names if name not in asked and not name.startswith(NAMELESS)]
     chosen = others if sensors is None else _as_list(sensors)
     if not chosen:
-        raise ValueError(f"No column is left for a sensor. The file has {enumerate_names(names)}; name one.")
+        raise ValueError(f"No column is left for a sensor. There are {enumerate_names(names)}; name one.")
     return chosen
 
 
@@ -198,14 +294,14 @@ def _make_index(runs: list[pd.Series], times: pd.Index) -> pd.Index:
     return pd.MultiIndex.from_arrays([*runs, times], names=names) if runs else times
 
 
-def _settle_order(log: Log, duplicates: str, path: Path) -> Log:
+def _settle_order(log: Log, duplicates: str, path: Any) -> Log:
     """Return a log in the order of run and time, with one row for each; `duplicates` says how, see `read_log`."""
     if duplicates != "error":
         log = _merge(log, duplicates, path)
     return log if log.X.index.is_monotonic_increasing else _take(log, log.X.index.argsort())
 
 
-def _merge(log: Log, duplicates: str, path: Path) -> Log:
+def _merge(log: Log, duplicates: str, path: Any) -> Log:
     """Return a log with the first or the mean of the rows that share run and time, in the order of the file."""
     rows = _find_new_rows(log)
     log = _take(log, rows)
@@ -275,63 +371,3 @@ def _refuse_duplicates(index: pd.Index) -> None:
     fault = f"repeats the {' and '.join(map(repr, names))} of an earlier row ({place})"
     remedy = "Remove or average them" + ("." if len(names) > 1 else ", or name the column of the run.")
     raise ValueError(f"Data row {row + 1} {fault}; such rows: {repeated.sum()}. {remedy}")
-
-
-def _label_by_events(index: pd.Index, path: Path, runs: list[str], clock: Clock) -> pd.Series:
-    """Return 1 for the rows of a sorted index that an event covers and 0 for all others."""
-    y = pd.Series(0, index, name="event", dtype="int64")
-    with name_faults(path):
-        check_present(read_names(path), [*runs, *BOUNDS])
-        table = read_columns(path, [*runs, *BOUNDS], text=runs)
-        covered = [] if table.empty else _find_rows(index, table, runs, clock)
-    for rows in covered:
-        y.iloc[rows] = 1
-    empty = [row for row, rows in enumerate(covered) if rows.start == rows.stop]
-    if empty:
-        found = f"{path}: {len(empty)} of {len(covered)} events hold no row of the log, the first is data row"
-        warn(f"{found} {empty[0] + 1}. Check times and unit.")
-    return y
-
-
-def _find_rows(index: pd.Index, table: pd.DataFrame, runs: list[str], clock: Clock) -> list[slice]:
-    """Return the rows that each event covers, by binary search in the times of its run."""
-    times = index.get_level_values(-1)
-    starts, ends = (_parse_bounds(table[name], times.name, clock) for name in BOUNDS)
-    refuse(table["end"], ends < starts, "a time not before the start", "Correct or swap the two.")
-    instants, covered = to_instants(times), []
-    for rows, start, end in zip(_find_runs(index, table, runs), starts, ends, strict=True):
-        first = rows.start + int(np.searchsorted(instants[rows], start, side="left"))
-        stop = rows.start + int(np.searchsorted(instants[rows], end, side="right"))
-        covered.append(slice(first, stop))
-    return covered
-
-
-def _parse_bounds(column: pd.Series, name: str, clock: Clock) -> np.ndarray:
-    bounds, own = parse_times(column, clock)
-    if own.kind != clock.kind:
-        fault = f"holds {own.kind}, but {name!r} of the log holds {clock.kind}"
-        raise ValueError(f"Column {column.name!r} {fault}. Write both alike.")
-    return to_instants(bounds)
-
-
-def _find_runs(index: pd.Index, table: pd.DataFrame, runs: list[str]) -> list[slice]:
-    """Return the rows of the run that each event names."""
-    if not runs:
-        return [slice(0, len(index))] * len(table)
-    owners = index.droplevel(-1)
-    starts = np.flatnonzero(~owners.duplicated()).tolist()
-    names = _to_texts(owners[starts].to_frame())
-    rows_of_run = dict(zip(names, map(slice, starts, [*starts[1:], len(index)]), strict=True))
-    for column in runs:
-        refuse_missing(table[column])
-    asked = _to_texts(table[runs])
-    for row, name in enumerate(asked):
-        if name not in rows_of_run:
-            known = enumerate_names([", ".join(run) for run in names])
-            fault = f"names the run {quote(', '.join(name))}, but the log has {known}"
-            raise ValueError(f"Data row {row + 1} {fault}. Correct or remove it.")
-    return [rows_of_run[name] for name in asked]
-
-
-def _to_texts(runs: pd.DataFrame) -> list[tuple[str, ...]]:
-    return list(runs.astype(str).itertuples(index=False, name=None))

@@ -122,8 +122,25 @@ class LogWindows:
         self.ends = np.empty(counts.sum(), dtype=np.intp)
         for first, end, count in zip(starts + skip, np.cumsum(counts), counts, strict=True):
             self.ends[end - count : end] = np.arange(first, first + count * stride, stride)
-        full = n_rows >= window_size
-        self._full = np.lib.stride_tricks.sliding_window_view(values, window_size, axis=0) if full else None
+        self._full = self._view_full()
+
+    def _view_full(self) -> np.ndarray | None:
+        """Return the windows without padding, (n_rows - window_size + 1, n_channels, window_size), where any are."""
+        if len(self.values) < self.window_size:
+            return None
+        return np.lib.stride_tricks.sliding_window_view(self.values, self.window_size, axis=0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle is made of: the log, and not a copy of each window."""
+        return {**vars(self), "_full": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._full = self._view_full()
+
+    def __sizeof__(self) -> int:
+        """Return the bytes, by which Dask knows what to send once."""
+        return int(self.values.nbytes + self.ends.nbytes + self.starts.nbytes)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ something of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,21 @@ from .shared import FloatArray, IntArray
 LEAST_VARIANCE = 1e-4
 # Sensors are copies of each other, in whatever unit, from this correlation on.
 COPY = 1 - 1e-8
+# Rows turned at a time, which a processor's cache holds: twice as fast as all of them.
+CACHED_ROWS = 1024
 # A spread below this share of the sensor's level is rounding: a moving mean of 300 rows is off by up to 150 of them.
 STILL = 1e-12
 
 
 def turn(X: FloatArray, matrix: FloatArray) -> FloatArray:
     """Return rows (..., n_sensors) times a matrix (n_sensors, n_whitened), each row by itself to the bit."""
-    out = np.zeros((*X.shape[:-1], matrix.shape[1]))
-    for k in np.flatnonzero(matrix.any(axis=1)):  # a product of matrices would round by the number of rows
-        out += X[..., k, None] * matrix[k]
-    return out
+    n_rows = prod(X.shape[:-1])
+    rows, out = X.reshape(n_rows, X.shape[-1]), np.zeros((n_rows, matrix.shape[1]))
+    telling = np.flatnonzero(matrix.any(axis=1))
+    for some in (slice(k, k + CACHED_ROWS) for k in range(0, n_rows, CACHED_ROWS)):
+        for k in telling:  # a product of matrices would round by the number of rows
+            out[some] += rows[some, k, None] * matrix[k]
+    return out.reshape(*X.shape[:-1], matrix.shape[1])
 
 
 def learn_whitening(X: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:

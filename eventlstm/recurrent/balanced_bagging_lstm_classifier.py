@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._validation import HasMethods, Interval, StrOptions, check_is_fitted, check_sample_weight, fit_context
 from ..logs.shared import LARGEST_SEED, warn
 from ..sampling.bags import find_units
-from ..training.crew import side_by_side
+from ..training.crew import side_by_side, train_side_by_side
 from .bagged_member import Trained, TrainingSet, score
 from .checking import CheckedWindows, check_windows
 from .lstm_classifier import LSTMClassifier
@@ -53,8 +53,9 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         Whether to score each window by the members that have not drawn it. True is the average precision; a callable
         ``metric(y_true, y_pred)`` gets the classes, as in scikit-learn's forests.
     n_jobs : int or None, default=None
-        Threads for the members, side by side; None and negative numbers are one a core. The results do not depend on
-        it.
+        Threads for the members, side by side; None and negative numbers are one a core. Inside of
+        ``joblib.parallel_config("loky", n_jobs=4)``, or of "dask", "ray" or "spark", members train on the workers of
+        that backend, as many as said here or there (`eventlstm.training.backends`). The results do not depend on it.
     correct_prior : bool, default=False
         Whether probabilities are freed from the balancing, and from what weights and losses of the members did to them.
         The same limits hold as in `LSTMClassifier`: exact for samplers that choose at random, the shares only for
@@ -228,7 +229,7 @@ class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
         members, rngs = self._make_members(len(before))
         training_set = self._plan(windows, y, weight)
         how = repeat(self.max_samples), repeat(self.bootstrap)
-        trained = before + side_by_side(_train, self.n_jobs, members, rngs, repeat(training_set), *how)
+        trained = before + train_side_by_side(_train, self.n_jobs, members, rngs, repeat(training_set), *how)
         self.estimators_ = [one.member for one in trained]
         self.estimators_samples_ = [one.samples for one in trained]
         self.class_counts_ = np.stack([one.counts for one in trained])

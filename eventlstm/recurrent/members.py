@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.utils import get_tags
 
 from ..logs.input_scaler import InputScaler
@@ -71,6 +72,16 @@ def settle_prior_bias(member: Any, is_whitened: bool) -> None:
     """Let networks that leave their first guess open begin at the share of each class, but for whitened sensors."""
     names = [name for name, value in member.get_params().items() if name.split("__")[-1] == "prior_bias"]
     member.set_params(**{name: not is_whitened for name in names if member.get_params()[name] == "auto"})
+
+
+def settle_max_samples(member: Any, n_rows: int) -> None:
+    """Show each tree of an extremely randomised forest all rows, where they are no more than `max_samples`.
+
+    These trees differ by their cuts, not by their rows: scikit-learn would draw as many with repetition.
+    """
+    most = member.max_samples if isinstance(member, ExtraTreesClassifier) else None
+    if isinstance(most, int | np.integer) and n_rows <= most:
+        member.set_params(bootstrap=False, max_samples=None)
 
 
 def takes_3d(member: Any) -> bool:

@@ -11,6 +11,8 @@ from ..alarms.machine import AlarmMachine
 from ..alarms.model_scores import policy_of, threshold_of
 
 OFF, OPENED, ON, CLOSED = "off", "opened", "on", "closed"
+# Thresholds are often the score of a row, and an alarm wants more than that: by so much of it a score may be off.
+ROUNDING = 1e-6
 
 
 class AlarmState(NamedTuple):
@@ -34,16 +36,18 @@ class AlarmStates:
         self.machines: list[AlarmMachine] = []
         self.open: list[AlarmState] = []  # the alarm that is on, or `NO_ALARM`
 
-    def introduce(self, run: Any) -> None:
+    def introduce(self, slot: int) -> None:
         """Take a new machine."""
-        self.machines.append(AlarmMachine())
-        self.open.append(NO_THRESHOLD if self.rules is None else NO_ALARM)
+        if slot == len(self.machines):
+            self.machines.append(AlarmMachine())
+            self.open.append(NO_ALARM)
+        self.machines[slot], self.open[slot] = AlarmMachine(), NO_ALARM
 
     def step(self, slot: int, clock: float, score: float, run: Any, time: Any) -> AlarmState:
         """Return the state after one more row of a machine, at a time that is `clock` as a number."""
         if self.rules is None:
             return NO_THRESHOLD
-        machine, before = self.machines[slot], self.open[slot]
+        machine, before, score = self.machines[slot], self.open[slot], self._rounded(score)
         machine.move_on(self.rules, clock, self.has_dates)
         goes_on = machine.on_since is not None  # what was on before a gap has ended
         if not machine.see(self.rules, clock, score):
@@ -54,13 +58,20 @@ class AlarmStates:
         self.open[slot] = AlarmState(ON, f"{time}" if run is None else f"{run_name(run)}@{time}", time)
         return self.open[slot]._replace(alarm=OPENED)
 
+    def _rounded(self, score: float) -> float:
+        """Return a score, or the level of the rules that it is equal to but for the rounding of a network."""
+        assert self.rules is not None
+        for level in (self.rules.threshold, self.rules.off):
+            if abs(score - level) <= ROUNDING * abs(level):
+                return level
+        return score
+
     def snapshot(self, slots: list[int]) -> list[tuple[dict[str, Any], AlarmState]]:
         """Return a copy of what is known of some machines."""
         return [(dict(vars(self.machines[slot])), self.open[slot]) for slot in slots]
 
-    def put_back(self, slots: list[int], snapshot: Any, n_machines: int) -> None:
-        """Know again what a snapshot holds, and no machines beyond as many as there were."""
-        del self.machines[n_machines:], self.open[n_machines:]
+    def put_back(self, slots: list[int], snapshot: Any) -> None:
+        """Know again what a snapshot holds."""
         for slot, (known, state) in zip(slots, snapshot, strict=True):
             vars(self.machines[slot]).update(known)
             self.open[slot] = state
@@ -68,6 +79,8 @@ class AlarmStates:
 
 def choose_policy(model: Any, policy: AlarmPolicy | None, *, has_dates: bool) -> AlarmPolicy | None:
     """Return the rules for alarms that are given, or else those of the model; None where nothing says a threshold."""
+    if not isinstance(policy, AlarmPolicy | None):
+        raise TypeError(f"policy={policy!r} is no AlarmPolicy. Pass AlarmPolicy(threshold=0.5), say.")
     chosen = policy_of(model) if policy is None else clone(policy)
     if chosen.threshold is None:
         chosen.set_params(threshold=threshold_of(model))
@@ -75,6 +88,11 @@ def choose_policy(model: Any, policy: AlarmPolicy | None, *, has_dates: bool) ->
         return None
     rules_of(chosen, has_dates)  # refuses what does not go together, now and not at the first row
     return chosen
+
+
+def is_off(state: AlarmState) -> bool:
+    """Return whether no alarm is on."""
+    return state.alarm_id is None
 
 
 def run_name(run: Any) -> str:

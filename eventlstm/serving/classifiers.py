@@ -16,11 +16,11 @@ from ..logs.shared import BoolArray, IntArray
 from ..recurrent.codes import Codes, check_channels
 from ..recurrent.lstm_classifier import LSTMClassifier
 from ..recurrent.members import mean_log_odds, of_all_classes, takes_3d
+from .member_proba import MemberProba
 from .moves import Lags, Views
 from .networks import NetworkSteps, by_architecture
 from .slots import Node, Rows
 from .trees import quick_proba
-from .voices import Voices
 
 
 class StepClassifier(Node):
@@ -28,12 +28,12 @@ class StepClassifier(Node):
 
     def __init__(self, model: EventClassifier) -> None:
         super().__init__()
-        ensemble, self.n_warm_up = ensemble_of(model), history_of(model)
+        ensemble, self.n_rows = ensemble_of(model), history_of(model)
         for member in ensemble.members:
-            refuse_other_steps(member, LSTMClassifier)
+            refuse_other_steps(member, LSTMClassifier, "predict_proba_steps")
         self.views = Views(ensemble.scalers, model.n_features_in_, ensemble.dtype)
-        self.choirs = [
-            Choir([ensemble.members[k] for k in alike], view, ensemble.classes)
+        self.groups = [
+            MemberGroup([ensemble.members[k] for k in alike], view, ensemble.classes)
             for view, seen in enumerate(members_by_view(len(ensemble.members), len(ensemble.scalers)))
             for alike in by_architecture([member.module_ for member in ensemble.members], seen)
         ]
@@ -43,34 +43,34 @@ class StepClassifier(Node):
         if begins.any():
             first = np.flatnonzero(begins)
             self._warm_up(rows.pick(first), values[first])
-        seen = self.views.look(rows.slots, values)
-        return mean_log_odds(np.concatenate([choir.sing(rows.slots, seen[choir.view]) for choir in self.choirs]))
+        seen = self.views.see(rows.slots, values)
+        return mean_log_odds(np.concatenate([group.proba(rows.slots, seen[group.view]) for group in self.groups]))
 
     def _warm_up(self, slots: Any, values: np.ndarray) -> None:
         self.views.begin(slots, values)
-        for choir in self.choirs:
-            choir.networks.begin(slots)
-        for _ in range(self.n_warm_up):
-            seen = self.views.look(slots, values)
-            for choir in self.choirs:
-                choir.hear(slots, seen[choir.view])
+        for group in self.groups:
+            group.networks.begin(slots)
+        for _ in range(self.n_rows):
+            seen = self.views.see(slots, values)
+            for group in self.groups:
+                group.logits(slots, seen[group.view])
 
 
-class Choir(Node):
+class MemberGroup(Node):
     """Members that see the same channels and have the same architecture."""
 
     def __init__(self, members: Sequence[Any], view: int, classes: np.ndarray) -> None:
         super().__init__()
-        self.view, self.voices = view, Voices(members, classes)
+        self.view, self.to_proba = view, MemberProba(members, classes)
         self.networks, self.codes = NetworkSteps([member.module_ for member in members]), codes_of(members[0])
 
-    def hear(self, slots: Any, channels: np.ndarray) -> np.ndarray:
+    def logits(self, slots: Any, channels: np.ndarray) -> np.ndarray:
         """Return the logits (n_members, n, n_outputs) at one more row."""
         return self.networks.step(slots, self.codes.encode(channels))
 
-    def sing(self, slots: Any, channels: np.ndarray) -> np.ndarray:
+    def proba(self, slots: Any, channels: np.ndarray) -> np.ndarray:
         """Return the probabilities (n_members, n, n_classes) at one more row."""
-        return self.voices.proba(self.hear(slots, channels))
+        return self.to_proba(self.logits(slots, channels))
 
 
 class WindowClassifier(Node):
@@ -78,10 +78,11 @@ class WindowClassifier(Node):
 
     def __init__(self, model: EventClassifier) -> None:
         super().__init__()
-        ensemble, n_rows = ensemble_of(model), history_of(model)
+        ensemble, window_size = ensemble_of(model), history_of(model)
         self.views = Views(ensemble.scalers, model.n_features_in_, ensemble.dtype)
-        self.windows = [Lags(n_rows, view.n_channels, ensemble.dtype) for view in self.views.channels]
-        self.members, self.classes, self.n_warm_up = ensemble.members, ensemble.classes, n_rows
+        self.windows = [Lags(window_size, view.n_channels, ensemble.dtype) for view in self.views.channels]
+        self.members, self.classes = ensemble.members, ensemble.classes
+        self.n_rows = window_size - 1 + max(view.n_lags for view in self.views.channels)
         self.ask = [member.predict_proba if takes_3d(member) else flat_proba(member) for member in self.members]
 
     def step(self, rows: Rows, values: np.ndarray, begins: BoolArray, age: IntArray) -> np.ndarray:
@@ -89,7 +90,7 @@ class WindowClassifier(Node):
         first = np.flatnonzero(begins)
         if len(first):
             self.views.begin(rows.pick(first), values[first])
-        seen = self.views.look(rows.slots, values)
+        seen = self.views.see(rows.slots, values)
         if len(first):
             for window, channels in zip(self.windows, seen, strict=True):
                 window.begin(rows.pick(first), channels[first])
@@ -102,7 +103,7 @@ class WindowClassifier(Node):
 class RowClassifier(Node):
     """A classifier that judges each row by itself, as scikit-learn's do."""
 
-    n_warm_up = 0
+    n_rows = 1
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -129,9 +130,9 @@ def codes_of(member: Any) -> Codes:
     return Codes(check_channels(member.categorical_channels, member.n_channels_), member.categories_)
 
 
-def refuse_other_steps(member: Any, known: type) -> None:
+def refuse_other_steps(member: Any, known: type, steps: str) -> None:
     """Refuse a member whose way of going step by step is its own."""
-    if not isinstance(member, known):
+    if not (isinstance(member, known) and getattr(type(member), steps) is getattr(known, steps)):
         raise TypeError(
             f"{type(member).__name__} goes step by step in a way of its own, which a stream does not know. Use "
             f"{known.__name__}, or mode='windows'."

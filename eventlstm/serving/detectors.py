@@ -31,7 +31,7 @@ class DetectorScore(Node):
         scorer = row_scorer_of(model)
         self.scorer, self.cold, self.run_scales = scorer.scorer, scorer.cold, scorer.run_scales
         self.errors: Any = next(kind for of, kind in KINDS.items() if isinstance(scorer.models, of))(scorer.models)
-        self.n_warm_up: int = scorer.models.window_size
+        self.n_rows: int = scorer.models.window_size
         n_sensors = model.n_features_in_ if scorer.models.gives_errors else 1
         self.kept = {"scale": empty(n_sensors)}
         self.smooth = Smoothing(span_of(model), model.average, model.quiet_parts_.sum(keepdims=True))
@@ -93,12 +93,12 @@ class Seen(Node):
         if self.beside is not None:
             self.beside.begin(slots, values)
 
-    def look(self, slots: Any, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def see(self, slots: Any, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs (n, n_channels) and levels (n, n_sensors) of one more row."""
         levels = self.view.levels.to_channels(values[:, None])
         if self.beside is None:
             return np.clip(levels, -self.view.clip, self.view.clip), levels
-        return self.beside.look(slots, values)[0], levels
+        return self.beside.see(slots, values)[0], levels
 
 
 class StepErrors(Node):
@@ -107,7 +107,7 @@ class StepErrors(Node):
     def __init__(self, models: StepForecasts) -> None:
         super().__init__()
         for member in models.members:
-            refuse_other_steps(member, LSTMForecaster)
+            refuse_other_steps(member, LSTMForecaster, "predict_steps")
         self.seen, self.n_warm_up = Seen(models.view), models.window_size
         targets = [target for target, _ in zip(cycle(models.targets), models.members, strict=False)]
         modules = [member.module_ for member in models.members]
@@ -131,7 +131,7 @@ class StepErrors(Node):
         return self._advance(rows.slots, values)
 
     def _advance(self, slots: Any, values: np.ndarray) -> np.ndarray:
-        inputs, levels = self.seen.look(slots, values)
+        inputs, levels = self.seen.see(slots, values)
         errors = levels - self.kept["expected"][slots]
         total = sum(forecasters.step(slots, inputs, levels) for forecasters in self.forecasters)
         self.kept["expected"][slots] = total / self.n_members
@@ -173,7 +173,7 @@ class WindowErrors(Node):
         first = np.flatnonzero(begins)
         slots = rows.pick(first)
         self.seen.begin(slots, values[first])
-        inputs, levels = self.seen.look(rows.slots, values)
+        inputs, levels = self.seen.see(rows.slots, values)
         self.window.begin(slots, inputs[first])
         if isinstance(self.models, JudgedWindows):
             return self._judge(self.window.step(rows.slots, inputs), inputs, levels)

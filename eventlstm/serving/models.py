@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,10 @@ from .slots import Node, Rows
 from .stretches import Stretches
 from .tables import Table
 
-# Rows that steps of other libraries are tried on: what they make of each must not hang on the others.
-N_TRIED = 6
+# Rows that estimators of other libraries are tried on, and which of them alone too: what is made of a row must not hang
+# on the others.
+N_TRIED, TRIED_ALONE = 256, (0, 1, 2, 100, 101, 254, 255)
+MISSING = 0.1  # the share of values left out where missing ones are taken
 
 
 class Clocks(Node):
@@ -58,12 +61,11 @@ class LogModel(Node):
 
     def __init__(self, model: Any, clocks: Clocks) -> None:
         super().__init__()
-        *before, last = steps_of(model)
+        *before, last = [step for step in steps_of(model) if not hasattr(step, "fit_resample")]  # of the fit alone
         self.before = [as_step(step, clocks) for step in before]
         self.first = before[0] if before else last
         self.core, self.clock = as_core(last, clocks)
-        self.n_warm_up: int = self.core.n_warm_up
-        self.is_foreign: bool = any(isinstance(step, RowStep) for step in self.before)
+        self.n_rows: int = self.core.n_rows  # of history that are looked at, this one counted
 
     def step(self, rows: Rows, table: Table, marks: Marks) -> tuple[np.ndarray, Table]:
         """Return what the model says of one more row, and the row as it was filled."""
@@ -78,6 +80,7 @@ class LogModel(Node):
             return self.core.step(rows, table, marks)
         if isinstance(self.core, RowClassifier):
             return self.core.step(rows, table.as_input(self.core.model))
+        assert self.clock is not None
         out: np.ndarray = self.core.step(rows, table.checked(), *marks[self.clock])
         return out
 
@@ -90,7 +93,7 @@ class BlendSteps(Node):
         weights = weights_of(blend)
         self.weights = weights[weights > 0]
         self.parts = [LogModel(part, clocks) for part, w in zip(blend.estimators_, weights, strict=True) if w > 0]
-        self.n_warm_up = max(part.n_warm_up for part in self.parts)
+        self.n_rows = max(part.n_rows for part in self.parts)
 
     def step(self, rows: Rows, table: Table, marks: Marks) -> np.ndarray:
         """Return the probabilities (n, n_classes) of one more row."""
@@ -122,7 +125,7 @@ class FeatureStep(Node):
         """Return the features of the rows."""
         values, first = table.checked(), np.flatnonzero(marks[self.clock][0])
         self.views.begin(rows.pick(first), values[first])
-        return Table(self.views.look(rows.slots, values)[0], self.names)
+        return Table(self.views.see(rows.slots, values)[0], self.names)
 
 
 class RowStep(Node):
@@ -131,7 +134,7 @@ class RowStep(Node):
     def __init__(self, step: Any) -> None:
         super().__init__()
         self.transformer = step
-        refuse_neighbours(step)
+        refuse_neighbours(step, "transform")
 
     def step(self, rows: Rows, table: Table, marks: Marks) -> Table:
         """Return what the step makes of the rows."""
@@ -149,34 +152,57 @@ def as_step(step: Any, clocks: Clocks) -> FillStep | FeatureStep | RowStep:
     return RowStep(step)
 
 
-def as_core(model: Any, clocks: Clocks) -> tuple[Any, int]:
-    """Return the node of a model itself, and which clock it goes by."""
-    if isinstance(model, EventBlend):
-        return BlendSteps(model, clocks), 0
-    if isinstance(model, EventClassifier):
+def as_core(model: Any, clocks: Clocks) -> tuple[Any, int | None]:
+    """Return the node of a model itself, and by which clock it goes; None where it judges rows by themselves."""
+    if is_own(model, EventBlend, "predict_proba"):
+        blend = BlendSteps(model, clocks)
+        return blend, next((part.clock for part in blend.parts if part.clock is not None), None)
+    if is_own(model, EventClassifier, "predict_proba"):
         kind = StepClassifier if model.mode == "stateful" else WindowClassifier
         return kind(model), clocks.number(model)
-    if isinstance(model, AnomalyDetector):
+    if is_own(model, AnomalyDetector, "anomaly_score"):
         return DetectorScore(model), clocks.number(model)
-    if is_classifier(model) and hasattr(model, "predict_proba"):
-        return RowClassifier(model), 0
+    if is_classifier(model) and hasattr(model, "predict_proba") and hasattr(model, "n_features_in_"):
+        refuse_neighbours(model, "predict_proba")
+        return RowClassifier(model), None
     raise TypeError(
         f"{type(model).__name__} is no model of logs that goes row by row. Pass a fitted EventClassifier, EventBlend "
         "or AnomalyDetector, or a pipeline that ends in one."
     )
 
 
-def refuse_neighbours(step: Any) -> None:
-    """Refuse a step that makes something else of a row beside others than of the row alone."""
-    tried = np.random.default_rng(0).normal(size=(N_TRIED, step.n_features_in_))
-    table = Table(tried, list(getattr(step, "feature_names_in_", [])) or None)
-    try:
-        together = np.asarray(step.transform(table.as_input(step)), dtype=np.float64)
-    except (TypeError, ValueError):
-        return  # it takes no such numbers; what it makes of codes and words is up to it
-    alone = [step.transform(table._replace(values=tried[k : k + 1]).as_input(step)) for k in range(N_TRIED)]
-    if not np.allclose(np.concatenate(alone), together, equal_nan=True):
-        raise TypeError(
-            f"The step {type(step).__name__} makes of a row what depends on other rows, so that a stream cannot be "
-            "equal to batch scoring. Leave it out; CausalFeatures makes lags and differences row by row."
-        )
+def refuse_neighbours(step: Any, make: str) -> None:
+    """Refuse an estimator of another library whose method `make` says something else of a row beside others than alone.
+
+    It is tried on numbers, with missing ones among them and without; what takes none, such as an encoder of words, is
+    let be.
+    """
+    rng = np.random.default_rng(0)
+    tried = rng.normal(size=(N_TRIED, step.n_features_in_))
+    names = list(getattr(step, "feature_names_in_", [])) or None
+    for values in (tried, np.where(rng.random(tried.shape) < MISSING, np.nan, tried)):
+        table = Table(values, names)
+        try:
+            together = _say(step, make, table)
+        except (TypeError, ValueError):
+            continue
+        alone = [_say(step, make, table.take(np.array([k]))) for k in TRIED_ALONE]
+        if len(together) != N_TRIED or not np.allclose(
+            np.concatenate(alone), together[list(TRIED_ALONE)], equal_nan=True
+        ):
+            raise TypeError(
+                f"{type(step).__name__} makes of a row what depends on other rows, so that a stream cannot be equal to "
+                "batch scoring. Leave it out; CausalFeatures makes lags and differences row by row."
+            )
+
+
+def _say(step: Any, make: str, table: Table) -> np.ndarray:
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = getattr(step, make)(table.as_input(step))
+    return np.asarray(made.toarray() if hasattr(made, "toarray") else made, dtype=np.float64)
+
+
+def is_own(model: Any, kind: type, method: str) -> bool:
+    """Return whether a model is of a kind of ours and scores by its method, and not by one that a subclass defines."""
+    return isinstance(model, kind) and getattr(type(model), method) is getattr(kind, method)

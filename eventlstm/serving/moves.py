@@ -13,7 +13,7 @@ import numpy as np
 from ..logs.causal_features import CausalFeatures
 from ..logs.input_scaler import InputScaler
 from ..logs.shared import BoolArray
-from .slots import Node, empty
+from .slots import Node, as_type, empty
 
 
 class Moves(Node):
@@ -66,22 +66,21 @@ class Channels(Node):
         super().__init__()
         self.scaler, self.dtype, self.lags, self.moves = scaler, dtype, None, None
         self.n_channels: int = n_sensors if scaler is None else scaler.n_channels
-        mover = scaler
+        self.n_lags, mover = 1, scaler
         if isinstance(scaler, CausalFeatures):
-            self.lags, mover = Lags(scaler.n_lags, n_sensors), scaler.mover()
+            self.lags, self.n_lags, mover = Lags(scaler.n_lags, n_sensors), max(scaler.n_lags, 1), scaler.mover()
         if isinstance(mover, InputScaler) and mover.view != "level":
             spans = tuple(mover.spans)
             self.moves = moves.setdefault(spans, Moves(n_sensors, spans))  # views of the same spans share them
 
-    def look(self, slots: Any, rows: np.ndarray, moves: dict[int, np.ndarray]) -> np.ndarray:
+    def see(self, slots: Any, rows: np.ndarray, moves: dict[int, np.ndarray]) -> np.ndarray:
         """Return the channels (n, n_channels); `moves` are those of this step, by what made them."""
         if self.scaler is None:
-            return rows.astype(self.dtype, copy=False)
+            return as_type(rows, self.dtype)
         seen = rows[:, None] if self.moves is None else moves[id(self.moves)]
         if self.lags is not None:
             seen = np.concatenate([self.lags.step(slots, rows), seen], axis=1)
-        channels: np.ndarray = self.scaler.to_channels(seen)
-        return channels.astype(self.dtype, copy=False)
+        return as_type(self.scaler.to_channels(seen), self.dtype)
 
 
 class Views(Node):
@@ -101,10 +100,10 @@ class Views(Node):
             if channels.lags is not None:
                 channels.lags.begin(slots, rows)
 
-    def look(self, slots: Any, rows: np.ndarray) -> list[np.ndarray]:
+    def see(self, slots: Any, rows: np.ndarray) -> list[np.ndarray]:
         """Return for each view the channels (n, n_channels) of one more row."""
         moves = {id(node): node.step(slots, rows) for node in self.moves}
-        return [channels.look(slots, rows, moves) for channels in self.channels]
+        return [channels.see(slots, rows, moves) for channels in self.channels]
 
 
 class Fill(Node):

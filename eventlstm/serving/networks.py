@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .cells import CELLS, Cell, Memory, stack
-from .slots import Node, empty
+from .slots import Node, as_type, empty
 
 LAYER_NORM_EPSILON = 1e-5  # torch's
 
@@ -46,7 +46,7 @@ class NetworkSteps(Node):
 
     def step(self, slots: Any, channels: np.ndarray) -> np.ndarray:
         """Return the outputs (n_networks, n, n_outputs) at one more row (n, n_channels) of some machines."""
-        x = self.embedding.look_up(channels[None].astype(self.dtype, copy=False))
+        x = self.embedding.look_up(as_type(channels[None], self.dtype))
         for k, (cell, norm, names) in enumerate(zip(self.cells, self.norms, self.names, strict=True)):
             memory = cell.step(x, tuple([self.kept[name][:, slots] for name in names]))
             for name, array in zip(names, memory, strict=True):

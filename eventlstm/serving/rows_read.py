@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from ..alarms.machine import read_time
 from ..logs.index import read_times
+from .stream_json import to_json
 from .tables import Table
 
 
@@ -22,25 +24,30 @@ class RowReader:
 
     def read(self, row: Any) -> Table:
         """Return one row, of a Series, a mapping, or values in the order of the columns."""
-        named = isinstance(row, Mapping | pd.Series)
-        if not named or self.names is None:
-            values = list(row.values() if isinstance(row, Mapping) else np.asarray(row, dtype=object).ravel())
+        if isinstance(row, pd.DataFrame):
+            raise TypeError("A DataFrame came, where a row is wanted. Pass a mapping or a Series, or call update_many.")
+        if not isinstance(row, Mapping | pd.Series):
+            values = np.asarray(row, dtype=object).ravel().tolist()
             self._check_number(len(values))
+        elif self.names is None:
+            raise TypeError("The model was fitted without names of sensors. Pass the values of a row in their order.")
         else:
             self._refuse_absent(row.keys())
             values = [row[name] for name in self.names]
-        return Table(self._as_numbers([values]), self.names)
+        return Table(as_numbers([values]), self.names)
 
     def read_frame(self, frame: pd.DataFrame) -> Table:
         """Return the rows of a frame."""
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(f"A {type(frame).__name__} came, where a DataFrame is wanted, with run and time as index.")
-        if self.names is None:
-            self._check_number(frame.shape[1])
-            return Table(self._as_numbers(frame.to_numpy()), None)
-        self._refuse_absent(frame.columns)
-        same = len(frame.columns) == len(self.names) and list(frame.columns) == self.names
-        return Table(self._as_numbers((frame if same else frame[self.names]).to_numpy()), self.names)
+        if self.names is not None:
+            self._refuse_absent(frame.columns)
+            same = len(frame.columns) == len(self.names) and list(frame.columns) == self.names
+            frame = frame if same else frame[self.names]
+        self._check_number(frame.shape[1])
+        if all(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes):
+            return Table(frame.to_numpy(np.float64, na_value=np.nan), self.names)
+        return Table(as_numbers(frame.to_numpy(dtype=object).tolist()), self.names)
 
     def _check_number(self, n_columns: int) -> None:
         if n_columns != self.n_columns:
@@ -55,12 +62,19 @@ class RowReader:
                 "where there is none."
             )
 
-    def _as_numbers(self, values: Any) -> np.ndarray:
-        """Return values as float64; where some are none, as they are: a step before the model may know them."""
-        try:
-            return np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            return np.array(values, dtype=object)
+
+def as_numbers(rows: list[list[Any]]) -> np.ndarray:
+    """Return values as float64, NaN where there is none; where some are text, as they are: a step may know them."""
+    try:
+        return np.array([[_as_number(value) for value in row] for row in rows], dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array(rows, dtype=object)
+
+
+def _as_number(value: Any) -> float:
+    if isinstance(value, str | bytes):
+        raise ValueError("text is no number, even if it looks like one")
+    return math.nan if value is None or value is pd.NA else float(value)
 
 
 def read_runs(frame: pd.DataFrame) -> list[Any]:
@@ -68,10 +82,17 @@ def read_runs(frame: pd.DataFrame) -> list[Any]:
     index = frame.index
     if index.nlevels == 1:
         return [None] * len(index)
-    runs = index.droplevel(-1).tolist()
-    if index.nlevels > 1 and any(part is None or part != part for run in runs[:1] for part in _parts(run)):
+    if any((np.asarray(codes) < 0).any() for codes in index.codes[:-1]):
         raise ValueError("The index has rows without the name of their run. Name the run of each row, or drop them.")
+    runs: list[Any] = index.droplevel(-1).tolist()
     return runs
+
+
+def check_run(run: Any) -> None:
+    """Refuse what is no name of a machine, or none that a file can keep."""
+    to_json(run)
+    if any(part != part for part in (run if isinstance(run, tuple) else (run,))):
+        raise ValueError("A row is of the machine NaN. Name the machine of each row.")
 
 
 def read_times_like(times: Sequence[Any] | pd.Index, *, has_dates: bool) -> np.ndarray:
@@ -79,13 +100,18 @@ def read_times_like(times: Sequence[Any] | pd.Index, *, has_dates: bool) -> np.n
     if isinstance(times, pd.Index):
         clock, is_datetime = read_times(times)
     else:
-        read = [read_time(time) for time in times]
-        clock, is_datetime = np.array([value for value, _ in read]), read[0][1]
+        value, is_datetime = _read_time(times[0])
+        clock = np.array([value])
     if is_datetime != has_dates:
         learnt, came = ("date-times", "numbers") if has_dates else ("numbers", "date-times")
         raise ValueError(f"A row says its time by {came}, but fit saw {learnt}. Give it the clock of the log in fit.")
     return clock
 
 
-def _parts(run: Any) -> tuple[Any, ...]:
-    return run if isinstance(run, tuple) else (run,)
+def _read_time(time: Any) -> tuple[Any, bool]:
+    try:
+        if pd.isna(pd.Timestamp(time) if isinstance(time, str) else time):
+            raise ValueError
+        return read_time(time)
+    except (TypeError, ValueError):
+        raise ValueError(f"A row has the time {time!r}, which is none. Pass the time of the row.") from None

@@ -57,9 +57,10 @@ class Node:
 
     def put_back(self, slots: Any, snapshot: list[np.ndarray]) -> None:
         """Keep again what a snapshot holds."""
-        arrays = (array for node in self.nodes() for array in node.kept.values())
-        for array, old in zip(arrays, snapshot, strict=True):
-            array[..., slots, :] = old
+        places = [(node.kept, name) for node in self.nodes() for name in node.kept]
+        for (kept, name), old in zip(places, snapshot, strict=True):
+            kept[name] = kept[name].astype(old.dtype, copy=False)
+            kept[name][..., slots, :] = old
 
 
 def empty(*shape: int, dtype: Any = np.float64) -> np.ndarray:
@@ -73,3 +74,15 @@ def as_slots(numbers: list[int]) -> slice | IntArray:
     if n == 1 or numbers == list(range(first, first + n)):
         return slice(first, first + n)
     return np.array(numbers)
+
+
+def as_type(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return values in another precision, refusing those beyond it."""
+    with np.errstate(over="ignore"):
+        cast = values.astype(dtype, copy=False)
+    if not np.isfinite(cast).all():
+        raise ValueError(
+            f"A row holds values beyond what {np.dtype(dtype).name} can tell, in which the model computes. Leave the "
+            "row out, or put NaN there and ForwardFill() before the model."
+        )
+    return cast

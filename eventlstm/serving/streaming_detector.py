@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
@@ -13,15 +13,16 @@ import pandas as pd
 
 from ..alarms.alarm_policy import AlarmPolicy
 from ..logs.shared import BoolArray, IntArray
-from .alarm_states import AlarmState, AlarmStates, choose_policy
-from .rows_read import read_runs, read_times_like
+from .alarm_states import NO_THRESHOLD, AlarmState, AlarmStates, choose_policy
+from .rows_read import check_run, read_runs, read_times_like
 from .slots import FEWEST_SLOTS, Rows, as_slots
 from .stream_files import read_stream, write_stream
+from .stream_model import Scored, StreamModel
 from .tables import Table
-from .watched import Told, Watched
 
 LATE = ("raise", "drop")
 LATE_ROW = ("late",)
+OF_OBJECTS = ("alarm", "alarm_id", "since", "status", "filled")
 
 
 class Update(NamedTuple):
@@ -76,14 +77,15 @@ class StreamingDetector:
     Notes
     -----
     Recurrent networks go on by one step, in NumPy and in the precision of their weights: their scores differ from those
-    of batch scoring by its rounding, less than 1e-6. Trees and other estimators of scikit-learn see the same numbers
-    as in batch scoring but for that of the last place, and give the same scores. Networks of windows, bidirectional
-    ones and attention among them, are asked for the last window at each row.
+    of batch scoring by its rounding, less than 1e-6 (with `layer_norm` of few units, 1e-5). Trees and other estimators
+    of scikit-learn see the same numbers as in batch scoring but for that of the last place, and give the same scores.
+    Networks of windows, bidirectional ones and attention among them, are asked for the last window at each row.
 
     Where a stretch begins, a network first sees copies of its first row, as in batch scoring; that takes as long as
     `window_size` rows do. Trees are asked all at once for a few rows, a dozen times as fast as by scikit-learn.
 
-    A stream is not made for several threads: give each its own machines.
+    A score within a millionth of the threshold is taken for equal to it, and so is not above: thresholds are often the
+    score of a row. A stream is not made for several threads: give each its own machines.
 
     Examples
     --------
@@ -104,12 +106,13 @@ class StreamingDetector:
         if late not in LATE:
             raise ValueError(f"late={late!r} is unknown. Choose 'raise' or 'drop'.")
         self.model, self.late = model, late
-        self._watched = Watched(model)
-        self.policy = choose_policy(model, policy, has_dates=self._watched.has_dates)
+        self._model = StreamModel(model)
+        self.policy = choose_policy(model, policy, has_dates=self._model.has_dates)
         self.threshold = math.nan if self.policy is None else float(self.policy.threshold or 0.0)
         self.metadata: dict[str, Any] = {}
         self._slots: dict[Any, int] = {}  # by machine
-        self._room, self._alarms = FEWEST_SLOTS, AlarmStates(self.policy, has_dates=self._watched.has_dates)
+        self._free: list[int] = []  # slots of machines that are gone
+        self._room, self._alarms = FEWEST_SLOTS, AlarmStates(self.policy, has_dates=self._model.has_dates)
 
     @property
     def runs(self) -> list[Any]:
@@ -126,31 +129,31 @@ class StreamingDetector:
             `ForwardFill` before the model can fill.
         time : Timestamp, str or number
             When it was, as the index of the log in `fit` says it.
-        run : hashable, default=None
+        run : str, number, date, Timestamp or tuple of them, default=None
             The machine; None where there is one.
 
         Returns
         -------
         Update
             Named tuple of `run`, `time`, `score`, `threshold`, `alarm` ("opened", "on", "closed" on the first row out
-            of it, or "off"), `alarm_id`, `since`, `status` and `filled`. An alarm that opens under another id ends the
-            one before on the row before. `status` holds words: "unknown_run" on the first row of a machine, "gap" on
-            the first after a gap in time, where all begins anew, "warming_up" while a model has less history than it
-            looks at, "missing" where values were filled, which `filled` names with "last value" or "median", "stuck"
-            where a sensor has stood still for ten times as long as ever before and 60 rows, and "late".
+            of it, or "off"; None without a threshold and of a late row), `alarm_id`, `since`, `status` and `filled`. An
+            alarm that opens under another id ends the one before on the row before. `status` holds words: "unknown_run"
+            on the first row of a machine, "gap" on the first after a gap in time, where all begins anew, "warming_up"
+            while a model has less history than it looks at, "missing" where values were filled, which `filled` names
+            with "last value" or "median" where `ForwardFill` did it, "stuck" where a sensor has stood still for ten
+            times as long as ever before and 60 rows, and "late".
 
         Raises
         ------
         ValueError
             If sensors are missing or others, values are not numbers, or the row is late. The stream is then as it was.
         """
-        table, clock = self._watched.read(row), read_times_like([time], has_dates=self._watched.has_dates)
+        table, clock = self._model.read(row), read_times_like([time], has_dates=self._model.has_dates)
         if self._find_late([run], clock, [time])[0]:
-            state = self._alarms.open[self._slots[run]]
-            return Update(run, time, math.nan, self.threshold, *state, LATE_ROW, {})
+            return Update(run, time, math.nan, self.threshold, *NO_THRESHOLD, LATE_ROW, {})
         with self._as_before_if_refused([run]):
-            told, (state,) = self._take([run], [time], clock, table)
-        return Update(run, time, float(told.score[0]), self.threshold, *state, told.words()[0], told.filled(0))
+            scored, (state,) = self._step([run], [time], clock, table)
+        return Update(run, time, float(scored.score[0]), self.threshold, *state, scored.words()[0], scored.filled(0))
 
     def update_many(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Take the next rows of several machines.
@@ -171,16 +174,32 @@ class StreamingDetector:
         ValueError
             As `update` does, before any row is taken; and if the index says no time.
         """
-        table, runs, times = self._watched.read_frame(frame), read_runs(frame), frame.index.get_level_values(-1)
-        clock = read_times_like(times, has_dates=self._watched.has_dates)
+        table, runs, times = self._model.read_frame(frame), read_runs(frame), frame.index.get_level_values(-1)
+        clock = read_times_like(times, has_dates=self._model.has_dates)
         is_late = self._find_late(runs, clock, times)
         answer = _Answer(len(runs), self.threshold)
         with self._as_before_if_refused(dict.fromkeys(runs)):
             for places in rounds(runs, np.flatnonzero(~is_late)):
                 chosen = places.tolist()
-                told, states = self._take([runs[k] for k in chosen], times[places], clock[places], table.take(places))
-                answer.put(places, told, states)
-        return answer.frame(frame.index, [self._alarms.open[self._slots[runs[k]]] for k in np.flatnonzero(is_late)])
+                some = table.take(places)
+                scored, states = self._step([runs[k] for k in chosen], times[places], clock[places], some)
+                answer.put(places, scored, states)
+        return answer.frame(frame.index)
+
+    def forget(self, run: Any) -> None:
+        """Drop what is known of a machine that is gone; if it comes back, it begins anew.
+
+        Parameters
+        ----------
+        run : object
+            The machine.
+
+        Raises
+        ------
+        KeyError
+            If it is none of `runs`.
+        """
+        self._free.append(self._slots.pop(run))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what is known of all machines to a file, which is whole or not there; the model is not in it.
@@ -190,7 +209,7 @@ class StreamingDetector:
         path : str or path-like
             The file.
         """
-        write_stream(path, self._watched, self.runs, self._alarms, self.metadata)
+        write_stream(path, self._model, self._slots, self._alarms, self.metadata)
 
     @classmethod
     def load(
@@ -220,25 +239,27 @@ class StreamingDetector:
             If the file holds no such state, or that of another model.
         """
         stream = cls(model, policy, late=late)
-        saved = read_stream(path, stream._watched)
+        saved = read_stream(path, stream._model)
         for run in saved.runs:
             stream._slot(run)
-        saved.put_back(stream._watched, stream._alarms)
+        saved.put_back(stream._model, stream._alarms)
         stream.metadata = saved.metadata
         return stream
 
-    def _take(self, runs: Sequence[Any], times: Any, clock: np.ndarray, table: Table) -> tuple[Told, list[AlarmState]]:
+    def _step(
+        self, runs: Sequence[Any], times: Any, clock: np.ndarray, table: Table
+    ) -> tuple[Scored, list[AlarmState]]:
         """Return what is said of the next row of each of some machines, and of their alarms."""
         is_new = np.array([run not in self._slots for run in runs])
         slots = [self._slot(run) for run in runs]
-        told = self._watched.step(Rows(as_slots(slots), clock, is_new), table)
-        hears = zip(slots, clock.tolist(), told.score.tolist(), runs, times, strict=True)
-        return told, [self._alarms.step(*heard) for heard in hears]
+        scored = self._model.step(Rows(as_slots(slots), clock, is_new), table)
+        each = zip(slots, clock.tolist(), scored.score.tolist(), runs, times, strict=True)
+        return scored, [self._alarms.step(*row) for row in each]
 
     def _find_late(self, runs: Sequence[Any], clock: np.ndarray, times: Any) -> BoolArray:
         """Return which rows are not later than all before them of their machine, refusing them if so asked."""
         known = [k for k, run in enumerate(runs) if run in self._slots]
-        last = self._watched.last_times([self._slots[runs[k]] for k in known])
+        last = self._model.last_times([self._slots[runs[k]] for k in known])
         latest = {runs[k]: time for k, time in zip(known, last, strict=True)}
         is_late = np.zeros(len(runs), dtype=bool)
         for k, (run, now) in enumerate(zip(runs, clock.tolist(), strict=True)):
@@ -254,32 +275,31 @@ class StreamingDetector:
         return is_late
 
     @contextmanager
-    def _as_before_if_refused(self, runs: Any) -> Iterator[None]:
-        """Undo what is known of some machines by now where a step of another library refuses their rows."""
-        if not self._watched.is_foreign:  # all that can be refused has been
-            yield
-            return
-        known = [self._slots[run] for run in runs if run in self._slots]
-        before, n_runs = self._watched.snapshot(known), len(self._slots)
-        alarms = self._alarms.snapshot(known)
+    def _as_before_if_refused(self, runs: Iterable[Any]) -> Iterator[None]:
+        """Undo what is known of some machines by now where their rows are refused on the way, or it is interrupted."""
+        known, new = [run for run in runs if run in self._slots], [run for run in runs if run not in self._slots]
+        slots = [self._slots[run] for run in known]
+        before, alarms = self._model.snapshot(slots), self._alarms.snapshot(slots)
         try:
             yield
-        except Exception:
-            for run in list(self._slots)[n_runs:]:
-                del self._slots[run]
-            self._watched.put_back(known, before)
-            self._alarms.put_back(known, alarms, n_runs)
+        except BaseException:
+            for run in new:
+                if run in self._slots:
+                    self.forget(run)
+            self._model.put_back(slots, before)
+            self._alarms.put_back(slots, alarms)
             raise
 
     def _slot(self, run: Any) -> int:
         """Return the slot of a machine, a new one where it has none."""
         if run not in self._slots:
-            slot = len(self._slots)
+            check_run(run)
+            slot = self._free.pop() if self._free else len(self._slots)
             if slot >= self._room:
                 self._room *= 2
-                self._watched.grow(self._room)
-            self._alarms.introduce(run)
-            self._watched.introduce(slot, run)
+                self._model.grow(self._room)
+            self._alarms.introduce(slot)
+            self._model.introduce(slot, run)
             self._slots[run] = slot
         return self._slots[run]
 
@@ -293,21 +313,20 @@ class _Answer:
             name: np.empty(n_rows, dtype=object) for name in ("alarm", "alarm_id", "since", "status", "filled")
         }
 
-    def put(self, places: IntArray, told: Told, states: list[AlarmState]) -> None:
+    def put(self, places: IntArray, scored: Scored, states: list[AlarmState]) -> None:
         """Take what is said of some of the rows."""
-        self.columns["score"][places] = told.score
+        self.columns["score"][places] = scored.score
         for name, values in zip(AlarmState._fields, zip(*states, strict=True), strict=True):
             self.columns[name][places] = _as_objects(values)
-        self.columns["status"][places] = _as_objects(told.words())
-        self.columns["filled"][places] = [told.filled(row) for row in range(len(places))]
+        self.columns["status"][places] = _as_objects(scored.words())
+        self.columns["filled"][places] = [scored.filled(row) for row in range(len(places))]
 
-    def frame(self, index: pd.Index, of_late: list[AlarmState]) -> pd.DataFrame:
-        """Return all of it, with the alarms that are on for machines whose rows were late."""
-        late = np.flatnonzero([status is None for status in self.columns["status"]])
-        for k, state in zip(late, of_late, strict=True):
-            self.columns["alarm"][k], self.columns["alarm_id"][k], self.columns["since"][k] = state
+    def frame(self, index: pd.Index) -> pd.DataFrame:
+        """Return all of it; late rows are those that nothing was said of."""
+        for k in np.flatnonzero([status is None for status in self.columns["status"]]):
             self.columns["status"][k], self.columns["filled"][k] = LATE_ROW, {}
-        return pd.DataFrame(self.columns, index=index)
+        of_objects = {name: pd.Series(self.columns[name], index, dtype=object) for name in OF_OBJECTS}
+        return pd.DataFrame(self.columns | of_objects, index=index)
 
 
 def _as_objects(values: Any) -> np.ndarray:

@@ -14,9 +14,9 @@ class Stretches(Node):
 
     def __init__(self, rule: GapRule, *, has_dates: bool) -> None:
         super().__init__()
-        self.rule = rule
+        self.rule, self.has_dates = rule, has_dates
         self.kept = {
-            "time": empty(1, dtype=np.int64 if has_dates else np.float64),
+            "time": empty(1, dtype=np.int64),  # float64 from the first time on that is no whole number
             "age": empty(1, dtype=np.int64),
             "step": empty(1),
             "n_pairs": empty(1, dtype=np.int64),
@@ -25,18 +25,27 @@ class Stretches(Node):
 
     def move_on(self, rows: Rows) -> tuple[BoolArray, IntArray]:
         """Return with which rows a stretch begins, and how many rows of its stretch are before each, both (n,)."""
-        slots, kept = rows.slots, self.kept
-        begins = rows.is_new.copy()
+        if rows.times.dtype.kind == "f":
+            self.kept["time"] = self.kept["time"].astype(np.float64, copy=False)
         if rows.is_new.any():
-            kept["step"][rows.pick(np.flatnonzero(begins))] = np.nan
-        known = slots if not rows.is_new.any() else rows.pick(np.flatnonzero(~begins))
-        times = rows.times[~rows.is_new, None].astype(kept["time"].dtype, copy=False)
-        if len(times):
-            pace = Pace(kept["step"][known, 0], kept["n_pairs"][known, 0], kept["n_above"][known])
-            is_gap, pace = self.rule.find(times - kept["time"][known], times, pace)
-            kept["step"][known, 0], kept["n_pairs"][known, 0], kept["n_above"][known] = pace
-            begins[~rows.is_new] = is_gap[:, 0]
-        kept["time"][slots, 0] = rows.times
-        age: IntArray = np.where(begins, 0, kept["age"][slots, 0] + 1)
-        kept["age"][slots, 0] = age
+            self._introduce(rows.pick(np.flatnonzero(rows.is_new)))
+        begins = rows.is_new.copy()
+        if not begins.all():
+            begins[~rows.is_new] = self._find_gaps(rows)
+        self.kept["time"][rows.slots, 0] = rows.times
+        age: IntArray = np.where(begins, 0, self.kept["age"][rows.slots, 0] + 1)
+        self.kept["age"][rows.slots, 0] = age
         return begins, age
+
+    def _introduce(self, slots: slice | IntArray) -> None:
+        self.kept["step"][slots], self.kept["n_pairs"][slots], self.kept["n_above"][slots] = np.nan, 0, 0
+
+    def _find_gaps(self, rows: Rows) -> BoolArray:
+        """Return with which rows of machines known before a stretch begins."""
+        kept, is_known = self.kept, ~rows.is_new
+        slots = rows.slots if is_known.all() else rows.pick(np.flatnonzero(is_known))
+        times = rows.times[is_known, None].astype(kept["time"].dtype, copy=False)
+        pace = Pace(kept["step"][slots, 0], kept["n_pairs"][slots, 0], kept["n_above"][slots])
+        is_gap, pace = self.rule.find(times - kept["time"][slots], times, pace)
+        kept["step"][slots, 0], kept["n_pairs"][slots, 0], kept["n_above"][slots] = pace
+        return is_gap[:, 0]

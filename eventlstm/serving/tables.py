@@ -42,12 +42,8 @@ class Table(NamedTuple):
 
     def _refuse_text(self, column: int) -> None:
         for value in self.values[:, column]:
-            try:
-                float(value)
-            except (TypeError, ValueError):
-                raise ValueError(
-                    f"A row has {value!r} in {self._name(column)}, where a number is wanted, as in fit."
-                ) from None
+            if isinstance(value, str | bytes):
+                raise ValueError(f"A row has {value!r} in {self._name(column)}, where a number is wanted, as in fit.")
 
     def _name(self, column: Any) -> str:
         return repr(f"x{column}" if self.names is None else self.names[column])

@@ -1,4 +1,4 @@
-"""Members of an ensemble trained and asked side by side, in threads."""
+"""Members of an ensemble trained and asked side by side: in threads, or trained on a backend of joblib."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from sklearn import get_config, set_config
 from threadpoolctl import threadpool_limits
 
+from .backends import find_backend, stay_here
 from .threads import count_crew, crew_of, one_of_many, one_thread, stoppable, stops
 
 
@@ -26,6 +27,19 @@ def side_by_side(
         return call(function, members, *items)
 
 
+def train_side_by_side(
+    function: Callable[..., Any], n_jobs: int | None, members: list[Any], *items: Iterable[Any]
+) -> list[Any]:
+    """Call `function` for each member and its items, on the backend of joblib that is configured, else in threads.
+
+    What comes back counts: on a backend, copies of the members are trained.
+    """
+    backend = find_backend(n_jobs) if len(members) > 1 else None
+    if backend is None:
+        return side_by_side(function, n_jobs, members, *items)
+    return list(backend.run(function, zip(members, *items, strict=False)))
+
+
 @contextmanager
 def crew(n_jobs: int | None, n_members: int) -> Iterator[Callable[..., list[Any]]]:
     """Yield `call(function, members, *items)`, which is `side_by_side` in threads that stay for many calls.
@@ -36,7 +50,7 @@ def crew(n_jobs: int | None, n_members: int) -> Iterator[Callable[..., list[Any]
     allowed = count_crew(n_jobs)
     n_threads = min(n_members, allowed)
     if n_threads <= 1:
-        with one_of_many(), crew_of(allowed):
+        with stay_here(), one_of_many(), crew_of(allowed):
             yield lambda function, *turns: [function(*turn) for turn in zip(*turns, strict=False)]
         return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,9 +104,23 @@ def crew_of(n_threads: int) -> Iterator[None]:
 
 
 def count_cores() -> int:
-    """Return the cores that this process may use."""
+    """Return the cores that this process may use; on a worker of Dask one, as it has other work for the others."""
+    if is_on_dask():
+        return 1
     told = os.environ.get("OMP_NUM_THREADS", "")
     return min(cpu_count(), int(told)) if told.isdigit() and int(told) else cpu_count()
+
+
+def is_on_dask() -> bool:
+    """Return whether this thread is at work for Dask, which tells what runs there to use the cluster too."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True
 
 
 class StoppedError(Exception):

@@ -89,6 +89,13 @@ def fitted_models() -> dict[str, object]:
             n_estimators=1,
             **step | {"window_size": 1},
         ).fit(X, y),
+        "EventClassifier_forest_sampled": el.EventClassifier(
+            ExtraTreesClassifier(2, min_samples_leaf=5, bootstrap=True, max_samples=150),
+            mode="windows",
+            inputs=el.CausalFeatures(lags=2),
+            n_estimators=1,
+            **step | {"window_size": 1},
+        ).fit(X, y),
         "EventClassifier_whitened": el.EventClassifier(lstm, inputs="whitened", n_estimators=1, **step).fit(X, y),
         "FlattenWindows": el.FlattenWindows().fit(W),
         "AutoThreshold": thresholds.AutoThreshold().fit(quiet),

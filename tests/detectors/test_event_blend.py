@@ -130,12 +130,13 @@ def test_the_default_parts_are_two_views_of_networks_and_two_kinds_of_trees():
     parameters = EventBlend().get_params()
     for view in ("relative", "whitened"):
         assert parameters[f"{view}__inputs"] == view and parameters[f"{view}__n_estimators"] == 2
-        assert parameters[f"{view}__mode"] == "stateful"
+        assert parameters[f"{view}__mode"] == "stateful" and parameters[f"{view}__estimator__max_steps"] == 1160
     kinds = {"forest": ExtraTreesClassifier, "boosting": HistGradientBoostingClassifier}
     for part, kind in kinds.items():
         assert isinstance(parameters[f"{part}__estimator"], kind)
         assert isinstance(parameters[f"{part}__inputs"], CausalFeatures) and parameters[f"{part}__window_size"] == 1
     assert parameters["boosting__inputs__lags"] == 10 and parameters["forest__inputs__lags"] == 0
+    assert parameters["forest__estimator__bootstrap"] and parameters["forest__estimator__max_samples"] == 40_000
 
 
 def test_the_default_weights_stay_where_a_default_part_is_changed():

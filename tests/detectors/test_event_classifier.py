@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV, KFold
@@ -699,6 +699,17 @@ def test_networks_on_whitened_sensors_do_not_begin_at_the_prior_unless_they_are_
     assert [member.prior_bias for member in model.estimators_] == [True, False, True]
     told = tiny(estimator=LSTMClassifier(hidden_size=2, max_epochs=1, prior_bias=True), inputs="whitened").fit(X, y)
     assert all(member.prior_bias is True for member in told.estimators_)
+
+
+def test_extremely_randomised_trees_see_all_rows_once_where_there_are_no_more_than_max_samples():
+    def fit(**parameters):
+        return tiny("windows", ExtraTreesClassifier(3, min_samples_leaf=5, **parameters), n_estimators=1).fit(X, y)
+
+    of_all, of_at_most = fit(), fit(bootstrap=True, max_samples=len(X))
+    np.testing.assert_array_equal(of_at_most.predict_proba(X), of_all.predict_proba(X))
+    assert of_at_most.estimator.bootstrap and not of_at_most.estimators_[0].bootstrap
+    few = fit(bootstrap=True, max_samples=50).estimators_[0]
+    assert all(tree.tree_.weighted_n_node_samples[0] == 50 for tree in few.estimators_)
 
 
 @pytest.mark.parametrize(

@@ -65,4 +65,4 @@ def run_log(session, model, X, batch=None):
 def first_rows(model, X):
     """Return the first rows of the stretches of a log, as a model cuts it."""
     inner = last_step(model)
-    return cut_as_learnt(inner if hasattr(inner, "max_gap_") else last_step(inner.estimators_[0]), read_index(X))
+    return cut_as_learnt(inner, read_index(X)) if hasattr(inner, "max_gap_") else first_rows(inner.estimators_[0], X)

@@ -1,11 +1,15 @@
 """Models of logs as ONNX graphs of a step: their scores are ours, row by row, whatever the machines in a call."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -17,9 +21,11 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+from sklearn.neighbors import LocalOutlierFactor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
@@ -31,6 +37,7 @@ from eventlstm.alarms.model_scores import last_step, score_rows, threshold_of
 from eventlstm.export import export_onnx
 from eventlstm.export.views import unbend
 
+from ..archive.make_archives import FOLDER as ARCHIVES
 from .running import Walk, first_rows, open_model, run_log, told
 from .small import AUTOENCODER, FORECASTER, NEW, SMALL, X, Y, detector, make_log, of_windows, small, stateful
 
@@ -50,11 +57,11 @@ STEPPING = {
     "layers": stateful(small(num_layers=3, layer_norm=True, residual=True), inputs="level", n_estimators=1),
     "as they are": stateful(inputs=None),
     "features": stateful(inputs=el.CausalFeatures(lags=2, whitened_lags=2, views=("level", "relative"), spans=(3,))),
-    "weighed": stateful(small(class_weight="balanced", loss="focal")),
-    "unweighed": stateful(small(class_weight="balanced", correct_prior=False)),
+    "weighed": stateful(small(class_weight="balanced", loss="focal", correct_prior=True)),
+    "not set right": stateful(small(class_weight="balanced")),
     **{f"double {cell}": stateful(small(cell=cell, precision="float64")) for cell in CELLS},
     "double layers": stateful(small(precision="float64", num_layers=2, layer_norm=True, residual=True)),
-    "adjusted": stateful(small(loss="logit_adjusted")),
+    "adjusted": stateful(small(loss="logit_adjusted", correct_prior=True)),
 }
 WINDOWS = {
     "lstm of windows": of_windows(SMALL, n_estimators=2),
@@ -70,6 +77,11 @@ WINDOWS = {
     ),
     "logistic": of_windows(LogisticRegression(max_iter=500), inputs="relative"),
     "scaled logistic": of_windows(make_pipeline(StandardScaler(), LogisticRegression()), inputs=None),
+    "network in a pipeline": of_windows(make_pipeline(StandardScaler(), small())),
+    "searched trees": of_windows(GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [2]}, cv=2)),
+    "bag of trees": of_windows(
+        el.BalancedBaggingLSTMClassifier(DecisionTreeClassifier(max_depth=3), n_estimators=2, random_state=0)
+    ),
     "perceptron": of_windows(make_pipeline(StandardScaler(), MLPClassifier((4,), max_iter=400, tol=0.1))),
     "outliers": of_windows(IsolationForest(n_estimators=10, random_state=0)),
     "outliers of windows": of_windows(AUTOENCODER, inputs="relative"),
@@ -78,6 +90,7 @@ AROUND = {
     "filled": piped(el.ForwardFill(), stateful()),
     "scaled": piped(MinMaxScaler(), StandardScaler(), stateful()),
     "robust": piped(SimpleImputer(), RobustScaler(), stateful()),
+    "nested": piped("passthrough", piped(StandardScaler(), MinMaxScaler()), stateful(inputs="both", n_estimators=3)),
     "threshold": FixedThresholdClassifier(stateful(), threshold=0.1),
     "search": GridSearchCV(stateful(), {"window_size": [4]}, cv=el.RunKFold(2), scoring="average_precision"),
     "blend": el.EventBlend(
@@ -94,15 +107,19 @@ DETECTORS = {
     "forecasts": detector(FORECASTER, n_estimators=2),
     "relative forecasts": detector(FORECASTER, inputs="relative", norm="mahalanobis", smoothing=3.5, average="window"),
     "quantiles": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"loss": "quantile", "horizon": 2})),
-    "layers": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"num_layers": 2, "layer_norm": True})),
+    "layers of forecasts": detector(
+        el.LSTMForecaster(**FORECASTER.get_params() | {"num_layers": 2, "layer_norm": True})
+    ),
     "forecasts of windows": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"bidirectional": True})),
     "attending": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"pooling": "multihead"}), n_estimators=2),
     "ridge": detector(Ridge(), inputs="relative"),
-    "forest": detector(RandomForestRegressor(5, random_state=0)),
-    "boosting": detector(HistGradientBoostingRegressor(max_iter=5, random_state=0)),
+    "forest of forecasts": detector(RandomForestRegressor(5, random_state=0)),
+    "boosted forecasts": detector(HistGradientBoostingRegressor(max_iter=5, random_state=0)),
     "autoencoder": detector(AUTOENCODER, n_estimators=2),
     "pca": detector(PCA(3, whiten=True)),
-    "outliers": detector(IsolationForest(n_estimators=10, random_state=0)),
+    "novelty": detector(LocalOutlierFactor(novelty=True)),
+    "whitened": detector(FORECASTER, inputs="whitened", targets="change"),
+    "isolation": detector(IsolationForest(n_estimators=10, random_state=0)),
     "double": detector(el.LSTMForecaster(**FORECASTER.get_params() | {"precision": "float64"})),
     "not smoothed": detector(FORECASTER, smoothing=1),
 }
@@ -131,6 +148,16 @@ def test_scores_of_detectors_are_ours_at_every_row_of_machines_not_met_before(ki
     assert np.ptp(ours) > 100 * ALIKE
 
 
+@pytest.mark.parametrize("kind", ["forecasts", "autoencoder", "pca"])
+def test_sensors_that_stood_still_and_levels_far_off_are_judged_as_ours(kind, tmp_path):
+    still, new = X.assign(mode=5.0), NEW.assign(mode=5.0)
+    new.iloc[40:44, 2] = 5.5  # it moves now
+    new.iloc[60, 0] = 1e4  # beyond what models are shown
+    model = DETECTORS[kind].fit(still, Y)
+    theirs, ours = run_log(open_model(model, tmp_path), model, new)["score"], model.anomaly_score(new)
+    assert (np.abs(theirs - ours) / np.maximum(np.abs(ours), 1.0)).max() < ALIKE
+
+
 @pytest.mark.parametrize("n_machines", [1, 2, 7])
 def test_machines_beside_a_machine_do_not_change_its_scores(n_machines, tmp_path):
     model = AROUND["blend"].fit(X, Y)
@@ -140,7 +167,7 @@ def test_machines_beside_a_machine_do_not_change_its_scores(n_machines, tmp_path
     np.testing.assert_allclose(run_log(session, model, log, batch=n_machines)["score"], alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "boosting on features", "forecasts"])
+@pytest.mark.parametrize("kind", ["lstm", "forest", "boosting on features", "forecasts"])
 def test_small_moves_of_sensors_at_a_high_level_are_seen(kind, tmp_path):
     """Where the level is a million and the moves are of one, single precision would lose a tenth of a move."""
     high, labels = make_log(level=1e6)
@@ -157,6 +184,29 @@ def test_missing_values_are_filled_within_a_stretch_as_forward_fill_does(tmp_pat
     assert holes.isna().to_numpy()[first_rows(model, NEW)].any()
     theirs = run_log(open_model(model, tmp_path), model, holes)["score"]
     assert np.abs(theirs - model.predict_proba(holes)[:, 1]).max() < ALIKE
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A model that fills missing values, and its session."""
+    parts = [("networks", stateful()), ("trees", of_windows(ExtraTreesClassifier(5, random_state=0), window_size=3))]
+    model = piped(el.ForwardFill(), el.EventBlend(parts)).fit(X, Y)
+    return model, open_model(model, tmp_path_factory.mktemp("filled"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_rows=st.lists(st.integers(1, 12), min_size=1, max_size=4))
+def test_any_log_with_gaps_and_missing_values_is_scored_as_we_do(filled, seed, n_rows):
+    rng, (model, session) = np.random.default_rng(seed), filled
+    runs = np.repeat([f"run {k}" for k in range(len(n_rows))], n_rows)
+    times = np.cumsum(np.where(rng.random(len(runs)) < 0.2, 600, 1))
+    index = pd.MultiIndex.from_arrays([runs, pd.Timestamp("2025") + pd.to_timedelta(times, unit="min")])
+    values = pd.DataFrame(rng.normal(size=(len(runs), 3)) * 3, index, columns=X.columns)
+    log = values.mask(rng.random(values.shape) < 0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of logs that are torn, or sampled at other rates
+        ours = model.predict_proba(log)[:, 1]
+    assert np.abs(run_log(session, model, log)["score"] - ours).max() < ALIKE
 
 
 CODED = {
@@ -262,6 +312,10 @@ REFUSED = [
     ("Doubling", piped(Doubling(), stateful())),
     ("GradientBoostingClassifier", of_windows(GradientBoostingClassifier(n_estimators=2))),
     ("PolynomialFeatures", of_windows(make_pipeline(PolynomialFeatures(), LogisticRegression()), window_size=1)),
+    (
+        "CalibratedClassifierCV",
+        of_windows(CalibratedClassifierCV(make_pipeline(StandardScaler(), LogisticRegression()))),
+    ),
     ("OneClassSVM", detector(OneClassSVM())),
     ("TruncatedSVD", detector(TruncatedSVD(2))),
     ("LSTMClassifier", stateful(small(precision="bfloat16"))),
@@ -271,7 +325,7 @@ REFUSED = [
 
 
 @pytest.mark.filterwarnings(*QUIET, "ignore:.*rate", "ignore:.*steps")
-@pytest.mark.parametrize(("name", "model"), REFUSED)
+@pytest.mark.parametrize(("name", "model"), REFUSED, ids=[f"{k} {name}" for k, (name, _) in enumerate(REFUSED)])
 def test_what_cannot_be_exported_is_refused_by_name_and_nothing_is_written(name, model, tmp_path):
     model.fit(X, Y)
     with pytest.raises(ValueError, match=f"{name} cannot be exported to ONNX: .*[.]$") as caught:
@@ -286,7 +340,7 @@ def test_a_model_that_is_not_fitted_is_refused(tmp_path):
 
 
 def test_an_estimator_by_itself_that_is_not_ours_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="LogisticRegression cannot be exported to ONNX: it is no model of this"):
+    with pytest.raises(ValueError, match="LogisticRegression cannot be exported to ONNX: it is no model of logs"):
         export_onnx(LogisticRegression().fit(X, Y), tmp_path / "model.onnx")
 
 
@@ -307,3 +361,34 @@ def test_thresholds_before_a_bend_split_as_those_behind_it():
     before = unbend(thresholds)
     assert (np.arcsinh(before) <= thresholds).all()
     assert (np.arcsinh(np.nextafter(before, np.inf)) > thresholds).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*of the rows have fewer than window_size")
+def test_history_is_as_long_as_the_longest_stretch_of_fit_at_most(tmp_path):
+    model = stateful(window_size=500).fit(X, Y)
+    assert model.window_size_ < 500
+    theirs = run_log(open_model(model, tmp_path), model, NEW)["score"]
+    assert np.abs(theirs - model.predict_proba(NEW)[:, 1]).max() < 1e-7
+
+
+def test_a_frozen_model_is_exported(tmp_path):
+    model = FrozenEstimator(stateful(window_size=1).fit(X, Y))
+    theirs = run_log(open_model(model, tmp_path), model, NEW)["score"]
+    assert np.abs(theirs - model.predict_proba(NEW)[:, 1]).max() < ALIKE
+
+
+def test_a_log_without_index_is_one_machine_and_has_sensors_by_number(tmp_path):
+    values, labels = X.to_numpy(), Y.to_numpy()
+    model = stateful().fit(values, labels)
+    session = open_model(model, tmp_path)
+    assert np.abs(run_log(session, model, values)["score"] - model.predict_proba(values)[:, 1]).max() < ALIKE
+    assert [json.loads(told(session)["sensors"]), told(session)["time_unit"]] == [["x0", "x1", "x2"], "index"]
+
+
+@pytest.mark.parametrize("path", sorted(ARCHIVES.glob("Event*.eventlstm")), ids=lambda path: path.stem)
+def test_models_that_an_earlier_version_saved_are_exported(path, tmp_path):
+    model = el.load(path)
+    log = make_log(2, 70)[0].iloc[:, [0, 1, 2, 0, 1, 2, 0, 1][: model.n_features_in_]]
+    log = log.set_axis(model.feature_names_in_, axis=1)
+    theirs = run_log(open_model(model, tmp_path), model, log)["probabilities"]
+    assert np.abs(theirs - model.predict_proba(log)).max() < ALIKE

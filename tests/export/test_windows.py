@@ -25,7 +25,7 @@ CLASSIFIERS = {
     "layers both ways": small(num_layers=2, bidirectional=True, layer_norm=True, residual=True),
     **{f"double {cell}": small(cell=cell, bidirectional=True, precision="float64", pooling="max") for cell in CELLS},
     "asymmetric": small(loss="asymmetric"),
-    "focal": small(loss=el.losses.FocalLoss(gamma=3.0, alpha=0.7)),
+    "focal": small(loss=el.losses.FocalLoss(gamma=3.0, alpha=0.7), correct_prior=True),
     "bag": el.BalancedBaggingLSTMClassifier(SMALL, n_estimators=3, random_state=0),
 }
 

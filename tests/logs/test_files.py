@@ -323,9 +323,9 @@ def test_missing_events_are_named(tmp_path):
         read_log(write(tmp_path, "t,a\n1,2\n"), time="t", events=tmp_path / "events.csv")
 
 
-def test_a_folder_is_no_log(tmp_path):
+def test_a_folder_is_no_table_of_events(tmp_path):
     with pytest.raises(ValueError, match="This is a folder"):
-        read_log(tmp_path, time="t")
+        read_log(write(tmp_path, "t,a\n1,2\n"), time="t", events=tmp_path)
 
 
 def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path):

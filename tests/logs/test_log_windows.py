@@ -1,6 +1,8 @@
 """A log cut into windows: the view equals a plain loop, never crosses a run or a gap, and costs next to nothing."""
 
 import datetime
+import pickle
+import sys
 import tracemalloc
 
 import numpy as np
@@ -33,6 +35,13 @@ def test_windows_equal_those_of_a_plain_loop(runs, window_size, stride, pad):
     np.testing.assert_array_equal(windows.ends, ends)
     np.testing.assert_array_equal(windows.starts, np.flatnonzero(np.diff(stretch, prepend=-1)))
     assert windows.shape == cut.shape and len(windows) == len(cut)
+
+
+def test_a_pickle_holds_the_log_once_and_gives_the_same_windows():
+    windows = LogWindows(np.random.default_rng(0).normal(size=(500, 2)), 50, stride=3)
+    pickled = pickle.dumps(windows)
+    np.testing.assert_array_equal(pickle.loads(pickled)[:], windows[:])
+    assert windows.values.nbytes < sys.getsizeof(windows) < len(pickled) * 1.1 < 2 * windows.values.nbytes
 
 
 @given(runs=stretch_lengths, window_size=st.integers(1, 7), stride=st.integers(1, 5), pad=st.booleans())

@@ -9,22 +9,19 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from ..alarms.model_scores import last_step, of_event
-from ..logs.causal_gaps import GapRule
 from ..logs.shared import BoolArray, FloatArray
 from .alarm_states import run_name
-from .classifiers import RowClassifier
 from .detectors import DetectorScore
 from .models import Clocks, FillStep, LogModel
 from .rows_read import RowReader
 from .slots import Node, Rows
-from .stretches import Stretches
 from .stuck import StandStill
 from .tables import Table
 
 LAST, MEDIAN = "last value", "median"
 
 
-class Told(NamedTuple):
+class Scored(NamedTuple):
     """What a model says of some rows."""
 
     score: FloatArray  # (n,)
@@ -47,7 +44,7 @@ class Told(NamedTuple):
         return {(k if names is None else names[k]): LAST if last[row, k] else MEDIAN for k in places.tolist()}
 
 
-class Watched(Node):
+class StreamModel(Node):
     """A fitted model and what it keeps of each machine."""
 
     def __init__(self, model: Any) -> None:
@@ -58,26 +55,24 @@ class Watched(Node):
         self.is_detector = hasattr(last, "anomaly_score")
         self.clocks = Clocks()
         self.model = LogModel(model, self.clocks)
-        if isinstance(self.model.core, RowClassifier):
+        if self.model.clock is None:
             raise TypeError(
                 f"{type(last).__name__} judges rows by themselves. Ask its predict_proba, and AlarmPolicy.step for "
                 "alarms; a stream is for EventClassifier, EventBlend and AnomalyDetector."
             )
         if not self.is_detector:
             of_event(model, np.zeros((0, len(last.classes_))))  # refuses other classes than 0 and 1
-        if not self.clocks.stretches:
-            self.clocks.stretches.append(Stretches(GapRule(np.array([np.inf]), False), has_dates=False))
         self.clock = self.clocks.stretches[self.model.clock]
-        n_columns = self.model.first.n_features_in_
-        self.reader = RowReader(getattr(self.model.first, "feature_names_in_", None), n_columns)
-        self.stand_still = StandStill(n_columns)
+        self.has_dates = self.clock.has_dates
+        self.reader = RowReader(getattr(self.model.first, "feature_names_in_", None), self.model.first.n_features_in_)
+        self.stand_still = StandStill(self.reader.n_columns)
+        self.answers: list[float] | None = None  # by which it is known again, once they are asked for
         self.scores = [node for node in self.nodes() if isinstance(node, DetectorScore)]
-        self.is_foreign: bool = any(isinstance(node, LogModel) and node.is_foreign for node in self.nodes())
 
     @property
-    def has_dates(self) -> bool:
-        """Whether times are date-times."""
-        return self.clock.kept["time"].dtype.kind == "i"
+    def fills(self) -> bool:
+        """Whether missing values are filled before anything else."""
+        return bool(self.model.before) and isinstance(self.model.before[0], FillStep)
 
     def last_times(self, slots: list[int]) -> list[Any]:
         """Return the time of the last row of each of some machines, as a number."""
@@ -97,27 +92,28 @@ class Watched(Node):
         """Return the rows of a frame, refusing what no step before the model can mend."""
         return self._refuse(self.reader.read_frame(frame))
 
-    def step(self, rows: Rows, table: Table) -> Told:
+    def step(self, rows: Rows, table: Table) -> Scored:
         """Return what the model says of the next row of some machines."""
         marks = self.clocks.move_on(rows)
-        begins, age = marks[self.model.clock]
+        begins, age = marks[self.model.clock or 0]
         out, seen = self.model.step(rows, table, marks)
         flags: dict[str, Any] = {
             "unknown_run": rows.is_new,
             "gap": begins & ~rows.is_new,
-            "warming_up": age < self.model.n_warm_up,
+            "warming_up": age < self.model.n_rows - 1,
         }
-        if seen.last is not None and seen.median is not None:
-            flags["missing"] = (seen.last | seen.median).any(axis=1)
         if table.values.dtype != object:
+            flags["missing"] = np.isnan(table.values).any(axis=1)
             flags["stuck"] = self.stand_still.step(rows.slots, table.values, rows.is_new).any(axis=1)
-        return Told(out[:, 0] if self.is_detector else out[:, 1], flags, seen)
+        score = out[:, 0] if self.is_detector else out[:, 1]
+        if not np.isfinite(score).all():
+            raise ValueError("A row makes a score that is no number: its values are too large. Leave the row out.")
+        return Scored(score, flags, seen)
 
     def _refuse(self, table: Table) -> Table:
         """Refuse text and infinity, and missing values that nothing fills."""
-        if self.is_foreign:
-            return table
-        fills = bool(self.model.before) and isinstance(self.model.before[0], FillStep)
-        known = np.isnan(table.values) if fills and table.values.dtype != object else False
-        table._replace(values=np.where(known, 0.0, table.values)).checked()
+        if not self.model.before:
+            table.checked()
+        elif self.fills:
+            table._replace(values=np.where(pd.isna(table.values), 0.0, table.values)).checked()
         return table

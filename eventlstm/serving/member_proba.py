@@ -11,7 +11,7 @@ from ..losses.choice import make_loss
 from ..recurrent.members import of_all_classes
 
 
-class Voices:
+class MemberProba:
     """How the probabilities of some fitted `LSTMClassifier` come of their logits, as `predict_proba_steps` has them."""
 
     def __init__(self, members: Sequence[Any], classes: np.ndarray) -> None:
@@ -20,7 +20,7 @@ class Voices:
         self.loss = make_loss(members[0].loss) if members[0].correct_prior else None  # members are clones of one
         self.factors = np.stack([member.class_factors_ for member in members])[:, None]  # (n_members, 1, n_outputs)
 
-    def proba(self, logits: np.ndarray) -> np.ndarray:
+    def __call__(self, logits: np.ndarray) -> np.ndarray:
         """Return probabilities (n_members, n, n_classes) of logits (n_members, n, n_outputs)."""
         odds = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
         odds /= odds.sum(axis=-1, keepdims=True)
