@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from .recurrent import BalancedBaggingLSTMClassifier, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
     from .sampling import TemporalOversampler, WindowSampler
-    from .serving import StreamingDetector
+    from .serving import StreamingDetector, score_logs
     from .training import Augmentation
 
 # Modules of their own address, and the names that the root offers by the package they come from. They are loaded when
@@ -44,7 +44,7 @@ ROOMS = {
     "forecast_windows horizon_labels read_log suggest_window_size to_events to_labels",
     "recurrent": "BalancedBaggingLSTMClassifier LSTMAutoencoder LSTMClassifier LSTMForecaster",
     "sampling": "TemporalOversampler WindowSampler",
-    "serving": "StreamingDetector",
+    "serving": "StreamingDetector score_logs",
     "training": "Augmentation",
 }
 PACKAGE_OF = {name: package for package, names in ROOMS.items() for name in names.split()}

@@ -19,6 +19,8 @@ from ..logs.shared import FloatArray
 from .alarm_policy import AlarmPolicy
 from .policy_choice import suit_policy
 
+# The probability above which a classifier without a threshold takes a row for one of an event.
+HALF = 0.5
 DEFAULT_WINDOW = 32  # rows of history beside a model that does not say how many it looks at
 
 
@@ -93,6 +95,18 @@ def policy_of(model: Any, y: Any = None) -> AlarmPolicy:
     if policy.max_gap is None and np.isfinite(longest):
         policy.set_params(max_gap=pd.Timedelta(int(longest), "ns") if inner.has_dates_ else longest)
     return policy
+
+
+def make_policy(model: Any) -> AlarmPolicy:
+    """Return the rules that make alarms of the scores of a fitted model, with its threshold."""
+    policy: AlarmPolicy = policy_of(model).set_params(threshold=find_threshold(model))
+    return policy
+
+
+def find_threshold(model: Any) -> float:
+    """Return the score that an alarm is above."""
+    threshold = threshold_of(model)
+    return HALF if threshold is None else threshold
 
 
 def window_size_of(model: Any) -> int:

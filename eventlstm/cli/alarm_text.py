@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ..alarms.alarm_policy import AlarmPolicy
-from ..alarms.model_scores import last_step, policy_of, score_rows, threshold_of
+from ..alarms.model_scores import last_step, make_policy, score_rows
 from ..alarms.unlabelled import make_rule
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..evaluation.alarm_time import describe_alarm_time, match_flags
@@ -22,25 +21,11 @@ from ..logs.units import Units, tell_count, tell_number
 from ..metrics.alarm_summary import AlarmReport, report_alarms, report_random_alarms
 from ..metrics.measured_rows import read_rows
 
-# The probability above which a classifier without a threshold takes a row for one of an event.
-HALF = 0.5
 # How far what comes may be off what was asked, with so many independent alarms to judge by: see AutoThreshold.
 SPREAD = 1.5
 # Alarms on new rows, as a multiple of the budget, from which on the log is called changed.
 MANY = 3.0
 DELAY_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-
-
-def make_policy(model: Any) -> AlarmPolicy:
-    """Return the rules that make alarms of the scores of a fitted model, with its threshold."""
-    policy: AlarmPolicy = policy_of(model).set_params(threshold=find_threshold(model))
-    return policy
-
-
-def find_threshold(model: Any) -> float:
-    """Return the score that an alarm is above."""
-    threshold = threshold_of(model)
-    return HALF if threshold is None else threshold
 
 
 def score_and_flag(model: Any, X: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

@@ -138,10 +138,16 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
 def _add_score(score: argparse.ArgumentParser) -> None:
     score.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
     score.add_argument(
-        "-o", "--output", metavar="SCORES", type=source, required=True, help="CSV file to write, or a database's URL"
+        "-o",
+        "--output",
+        metavar="SCORES",
+        type=source,
+        required=True,
+        help="CSV file to write, or a database's URL; of many logs a folder, with scores and alarms of each",
     )
     add_tables(score, table="its table that scores go to", alarms_table="its table that alarms go to, a row for each")
-    _add_log_options(score, of_model=True)
+    _add_log_options(score, of_model=True, many=True)
+    _add_workers(score)
     score.add_argument("--device", help="torch device to score on (default: the one in fit)")
     add_raw(score)
     score.set_defaults(run_command="score.run_score")
@@ -178,8 +184,16 @@ def _add_detect(detect: argparse.ArgumentParser) -> None:
 
 def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("model", metavar="MODEL", type=Path, help="file that `eventlstm fit` or `detect` has saved")
-    _add_log_options(report, of_model=True, log=f"{LOG}: rows that were not trained on", other="--train")
-    report.add_argument("-o", "--output", metavar="PAGE", type=Path, default=Path("report.html"), help="file to write")
+    _add_log_options(report, of_model=True, log=f"{LOG}: rows that were not trained on", other="--train", many=True)
+    _add_workers(report)
+    report.add_argument(
+        "-o",
+        "--output",
+        metavar="PAGE",
+        type=Path,
+        default=Path("report.html"),
+        help="file to write; of many logs a folder, whose index.html leads to the page of each",
+    )
     report.add_argument(
         "--train", metavar="LOG", type=source, help="the log of the fit, to fit baselines on that need labels"
     )
@@ -201,11 +215,20 @@ def _add_export(export: argparse.ArgumentParser) -> None:
     export.set_defaults(run_command="export.run_export")
 
 
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    many = parser.add_argument_group("many logs: several files, a folder or a pattern, where the output is a folder")
+    many.add_argument("--jobs", metavar="N", type=int, help="processes, a log in each (default: 1; -1: one a core)")
+    many.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler to send logs to instead: tcp://host:8786")
+
+
 def _add_log_options(
-    parser: argparse.ArgumentParser, *, of_model: bool, log: str = LOG, other: str | None = None
+    parser: argparse.ArgumentParser, *, of_model: bool, log: str = LOG, other: str | None = None, many: bool = False
 ) -> None:
     default = "the one in fit" if of_model else "none"
-    parser.add_argument("log", metavar="LOG", type=source, help=log)
+    if many:
+        parser.add_argument("log", metavar="LOG", type=source, nargs="+", help=f"{log}; or many")
+    else:
+        parser.add_argument("log", metavar="LOG", type=source, help=log)
     parser.add_argument(
         "--time", required=not of_model, help=f"column of the time{f' (default: {default})' if of_model else ''}"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..alarms.model_scores import last_step, policy_of
+from ..alarms.model_scores import find_threshold, last_step, policy_of
 from ..archive.files import load
 from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend
@@ -18,11 +18,11 @@ from ..evaluation.learnt import tell_learnt
 from ..logs.log import Log
 from ..logs.units import Units
 from ..metrics.row_scores import detection_report
+from ..serving.log_columns import known_names
 from .alarm_text import (
     choose_units,
     describe_events_under_alarm,
     describe_rate,
-    find_threshold,
     format_measured,
     list_alarms,
     measure,
@@ -31,23 +31,32 @@ from .alarm_text import (
     tabulate_alarms,
 )
 from .labels import label_rows
+from .many import is_fleet
 from .names import BLEND, NETWORKS
 from .outputs import ALARM_COLUMNS, SCORE_COLUMNS, check_outputs, refuse_names_of_outputs, write_table
+from .score_long import score_long_log
+from .score_many import run_score_many
 from .shared import print_doubtful_sensors
 from .sources import read_source
 from .tables import alarms_table, check_targets, scores_table, write_all
 
 
 def run_score(options: argparse.Namespace) -> None:
-    """Score a file with a saved model."""
+    """Score a file, or many, with a saved model."""
+    if is_fleet(options):
+        run_score_many(options)
+        return
+    (options.log,) = options.log
     check_outputs({"scores": options.output}, [], options.log, options.events, options.model)
     model = load(options.model, device=options.device)
-    *runs, time = _known_names(model, options)
+    *runs, time = known_names(model, options.time)
     refuse_names_of_outputs([*(options.run or runs), *([time] if time else [])], SCORE_COLUMNS)
     if options.alarms_table:
         refuse_names_of_outputs(options.run or runs, ALARM_COLUMNS)
     if time is not None:
         check_targets(_targets(options), [*(options.run or runs), time])
+    if score_long_log(model, options):
+        return
     log = read_log_like(model, options)
     print_doubtful_sensors(log.X)
     units = choose_units(log.X.index)
@@ -112,16 +121,10 @@ def refuse_no_detector(model: Any, options: argparse.Namespace) -> None:
 
 def index_names(model: Any, options: argparse.Namespace) -> list[str]:
     """Return the columns of the index, refusing a time that nobody has named."""
-    *runs, time = _known_names(model, options)
+    *runs, time = known_names(model, options.time)
     if time is None:
         raise ValueError(f"{options.model} does not know the column of the time. Name it: --time COLUMN.")
     return [*runs, time]
-
-
-def _known_names(model: Any, options: argparse.Namespace) -> list[Any]:
-    """Return the columns of the index: those that the model was fitted on, but for the time that an option names."""
-    *runs, time = getattr(model, "index_columns_", None) or getattr(last_step(model), "index_names_", None) or [None]
-    return [*runs, options.time or time]
 
 
 def _is_detector(model: Any) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..logs.spreadsheets import as_text_cell
 from ..serving.alarm_book import ScoredRow
-from .outputs import SCORE_COLUMNS, as_text_cell
+from .outputs import SCORE_COLUMNS
 
 BY_UMASK = 0o666
 LAST_BLOCK = 1 << 16  # bytes at the end of a file in which the end of its last whole line is looked for

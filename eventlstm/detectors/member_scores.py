@@ -64,24 +64,30 @@ class Ensemble(NamedTuple):
         out = np.empty((len(log.values), len(self.classes)))
         with crew(self.n_jobs, len(self.members)) as call:
             return walk(
-                lambda lanes, state: self._flat_step(lanes, state, window_size, call),
+                lambda lanes, state: self.window_step(lanes, state, window_size, call),
                 log.values,
                 log.starts,
                 out,
                 block_rows=BLOCK,
             )
 
-    def _flat_step(
+    def window_step(
         self, lanes: np.ndarray, state: Any, window_size: int, call: Callable[..., list[Any]]
     ) -> tuple[np.ndarray, Any]:
-        """Return the probabilities at some rows of stretches, and the rows and views to go on from."""
+        """Return the probabilities at some rows of stretches of members that judge the window that ends at each.
+
+        The state after them is the rows and views to go on from.
+        """
         rows, pasts = state or ([None] * len(self.scalers), None)
         moves, pasts = self.move(lanes, pasts)
-        flat = [
-            with_lags(seen, window_size, before) for seen, before in zip(self.to_channels(moves), rows, strict=True)
+        seen = self.to_channels(moves)
+        flat = [with_lags(channels, window_size, before) for channels, before in zip(seen, rows, strict=True)]
+        windows = [
+            lagged.reshape(-1, window_size, channels.shape[-1])
+            for (lagged, _), channels in zip(flat, seen, strict=True)
         ]
-        proba = call(self._score_flat_rows, self.members, cycle(windows for windows, _ in flat))
-        return mean_log_odds(np.stack(proba)), ([before for _, before in flat], pasts)
+        proba = self.ask_windows(windows, call)
+        return proba.reshape(*lanes.shape[:2], -1), ([before for _, before in flat], pasts)
 
     def move(self, lanes: np.ndarray, pasts: Any = None) -> tuple[list[np.ndarray], list[Any]]:
         """Return for each scaler the moves (n_lanes, n_rows, n_moves, n_sensors) of lanes, and what it goes on from.
@@ -111,10 +117,6 @@ class Ensemble(NamedTuple):
     def _score_steps(self, member: Any, channels: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         proba, state = member.predict_proba_steps(channels, state)
         return of_all_classes(proba, member.classes_, self.classes), state
-
-    def _score_flat_rows(self, member: Any, windows: np.ndarray) -> np.ndarray:
-        proba = member.predict_proba(windows.reshape(-1, windows.shape[-1]))
-        return of_all_classes(proba.reshape(*windows.shape[:2], -1), member.classes_, self.classes)
 
     def _score_windows(self, member: Any, windows: LogWindows | np.ndarray) -> np.ndarray:
         return of_all_classes(member.predict_proba(as_input(member, windows)), member.classes_, self.classes)

@@ -17,7 +17,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.multioutput import MultiOutputRegressor
 
 from ..alarms.model_scores import score_rows
-from ..logs.causal_features import CausalFeatures
+from ..logs.causal_features import CausalFeatures, with_lags
 from ..logs.input_scaler import InputScaler
 from ..logs.lanes import walk
 from ..logs.log_windows import LogWindows
@@ -82,6 +82,13 @@ class RowModels(ABC):
         """Return the mean error of the members at each row, (n_rows, n_sensors), or their scores, (n_rows, 1)."""
 
     @abstractmethod
+    def step(self, lanes: np.ndarray, state: Any, call: Callable[..., list[Any]]) -> tuple[np.ndarray, Any]:
+        """Return the errors (n_lanes, n_rows, n_sensors) at some rows of stretches, and the state after them.
+
+        `call` is that of a crew; the state is None where stretches begin.
+        """
+
+    @abstractmethod
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
         """Return one member fitted on inputs, levels and rows, beside those to watch."""
 
@@ -95,6 +102,27 @@ class WindowModels(RowModels):
         turns = side_by_side(self._errors, n_jobs, self.members, cycle(self.targets), repeat(seen))
         mean: np.ndarray = np.mean(turns, axis=0)
         return mean
+
+    def step(self, lanes: np.ndarray, state: Any, call: Callable[..., list[Any]]) -> tuple[np.ndarray, Any]:
+        """Return the errors at some rows of stretches, and the state after them."""
+        past, before, expected = state or (None, None, None)
+        inputs, levels, past = self.view.see_steps(lanes, past)
+        lagged, before = with_lags(inputs, self.window_size, before)
+        windows = lagged.reshape(-1, self.window_size, inputs.shape[-1])
+        rows = (repeat(part.reshape(-1, part.shape[-1])) for part in (inputs, levels))
+        turns = call(self._say, self.members, cycle(self.targets), repeat(windows), *rows)
+        said = np.stack([turn.reshape(*lanes.shape[:2], -1) for turn in turns])  # (n_members, n_lanes, n_rows, n)
+        errors, expected = self._misses(said, levels, expected)
+        mean: np.ndarray = np.mean(errors, axis=0)
+        return mean, (past, before, expected)
+
+    @abstractmethod
+    def _say(self, member: Any, target: str, windows: np.ndarray, inputs: np.ndarray, levels: np.ndarray) -> Any:
+        """Return what one member says of windows that end at some rows."""
+
+    def _misses(self, said: np.ndarray, levels: np.ndarray, expected: Any) -> tuple[np.ndarray, Any]:
+        """Return the errors of the members, and what they expect of the row after the last."""
+        return said, None
 
     def _fit_member(self, member: Any, target: str, seen: Any, watched: Any) -> Any:
         inputs, _, log = seen
@@ -209,6 +237,13 @@ class WindowForecasts(WindowModels):
         before[log.starts] = log.starts  # before the first row of a stretch there are copies of it
         return levels - forecast[before]
 
+    def _say(self, member: Any, target: str, windows: np.ndarray, inputs: np.ndarray, levels: np.ndarray) -> Any:
+        return self.forecast(member, target, windows, levels)
+
+    def _misses(self, said: np.ndarray, levels: np.ndarray, expected: Any) -> tuple[np.ndarray, Any]:
+        expected = said[:, :, :1] if expected is None else expected  # before a stretch there are copies of its first
+        return levels - np.concatenate([expected, said[:, :, :-1]], axis=2), said[:, :, -1:].copy()
+
     def forecast(self, member: Any, target: str, windows: LogWindows | np.ndarray, levels: np.ndarray) -> np.ndarray:
         """Return what one member forecasts (n_windows, n_sensors) of the row after each window.
 
@@ -233,6 +268,9 @@ class JudgedWindows(WindowModels):
     def _errors(self, member: Any, target: str, seen: Any) -> np.ndarray:
         inputs, levels, log = seen
         return self.judge(member, self._cut(inputs, log), inputs, levels)
+
+    def _say(self, member: Any, target: str, windows: np.ndarray, inputs: np.ndarray, levels: np.ndarray) -> Any:
+        return self.judge(member, windows, inputs, levels)
 
 
 class Reconstructions(JudgedWindows):

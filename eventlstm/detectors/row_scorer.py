@@ -30,11 +30,14 @@ class RowScorer(NamedTuple):
         errors = scale_runs(self.models.errors(log, self.n_jobs), log, names, self.run_scales)
         return self.parts_of(errors, log.starts)
 
-    def parts_of(self, errors: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Return what errors (n_rows, n_sensors), in units of their run, add to the score of each row."""
+    def parts_of(self, errors: np.ndarray, starts: np.ndarray, age: int = 0) -> np.ndarray:
+        """Return what errors (n_rows, n_sensors), in units of their run, add to the score of each row.
+
+        `age` is how many rows of the first stretch came before.
+        """
         if self.scorer is None or self.cold is None:
             return errors
-        step = steps_in_stretch(starts, len(errors))
+        step = steps_in_stretch(starts, len(errors), age)
         young = step < len(self.cold)
         errors[young] /= self.cold[step[young]]
         return self.scorer.parts(errors)
@@ -73,6 +76,8 @@ def _cut_into_windows(log: Rows, window_size: int) -> np.ndarray:
     return np.concatenate([np.arange(begin, end, window_size) for begin, end in zip(begins, ends, strict=True)])
 
 
-def steps_in_stretch(starts: np.ndarray, n_rows: int) -> np.ndarray:
-    """Return how many rows of its stretch are before each row."""
-    return np.arange(n_rows) - np.repeat(starts, np.diff(np.append(starts, n_rows)))
+def steps_in_stretch(starts: np.ndarray, n_rows: int, age: int = 0) -> np.ndarray:
+    """Return how many rows of its stretch are before each row; of the first stretch, `age` came before all."""
+    step: np.ndarray = np.arange(n_rows) - np.repeat(starts, np.diff(np.append(starts, n_rows)))
+    step[: starts[1] if len(starts) > 1 else n_rows] += age
+    return step

@@ -79,17 +79,28 @@ def smooth(values: np.ndarray, span: float, before: np.ndarray, average: str = "
     ndarray of shape (n_rows, n_columns)
         The mean at each row.
     """
+    return smooth_on(values, span, before, average)[0]
+
+
+def smooth_on(
+    values: np.ndarray, span: float, before: np.ndarray, average: str = "exponential", kept: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return `smooth` of some rows of a stretch, and what is kept to go on from; `kept` is that of the rows before."""
     if span <= 1:
-        return values
+        return values, None
     if average == "window":
-        return window_mean(values, math.ceil(span), before)
-    return moving_mean(values[None], span, before[None, None])[0]
+        return _window_mean(values, math.ceil(span), before, kept)
+    mean = moving_mean(values[None], span, (before if kept is None else kept)[None, None])[0]
+    return mean, mean[-1].copy() if len(mean) else kept
 
 
-def window_mean(values: np.ndarray, n_rows: int, before: np.ndarray) -> np.ndarray:
-    """Return the mean of the last `n_rows` rows; rows before the first are as `before`."""
-    padded = np.concatenate([np.repeat(before[None], n_rows - 1, axis=0), values])
+def _window_mean(
+    values: np.ndarray, n_rows: int, before: np.ndarray, kept: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of the last `n_rows` rows, and the last rows; those before the first are as `before`."""
+    last = np.repeat(before[None], n_rows - 1, axis=0) if kept is None else kept
+    padded = np.concatenate([last, values])
     total = np.zeros_like(values)
     for age in range(n_rows):  # a running sum would carry the rounding of a burst on
         total += padded[age : age + len(values)]
-    return total / n_rows
+    return total / n_rows, padded[len(values) :].copy()

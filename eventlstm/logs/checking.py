@@ -80,7 +80,7 @@ def cut_as_learnt(estimator: Any, index: RowIndex, facts: Any = None) -> IntArra
     later must change the scores of its rows.
     """
     facts = estimator if facts is None else facts
-    _refuse_other_clock(index, facts.has_dates_)
+    refuse_other_clock(index, facts.has_dates_)
     return cut_causally(index, gap_rule_of(estimator, facts))
 
 
@@ -91,7 +91,7 @@ def gap_rule_of(estimator: Any, facts: Any = None) -> GapRule:
     return gap_rule(getattr(estimator, "max_gap", "auto"), gaps, is_datetime=facts.has_dates_)
 
 
-def _refuse_other_clock(index: RowIndex, had_dates: bool) -> None:
+def refuse_other_clock(index: RowIndex, had_dates: bool) -> None:
     """Refuse numbers as times where `fit` saw date-times, and the other way round: no length of time fits both."""
     if index.is_datetime != had_dates:
         learnt, came = ("date-times", "numbers") if had_dates else ("numbers", "date-times")

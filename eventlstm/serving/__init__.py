@@ -1,5 +1,6 @@
-"""Fitted models at work beside the machines: row by row, equal to batch scoring."""
+"""Fitted models at work: row by row beside the machines, equal to batch scoring, and over many logs."""
 
+from .fleet import score_logs
 from .streaming_detector import StreamingDetector
 
-__all__ = ["StreamingDetector"]
+__all__ = ["StreamingDetector", "score_logs"]

@@ -11,8 +11,9 @@ from sklearn.preprocessing import StandardScaler
 
 import eventlstm as el
 from eventlstm.cli.alarm_text import tabulate_alarms
-from eventlstm.cli.outputs import ALARM_COLUMNS, SCORE_COLUMNS, as_text, check_outputs, write_files, write_table
+from eventlstm.cli.outputs import ALARM_COLUMNS, SCORE_COLUMNS, check_outputs, write_files, write_table
 from eventlstm.cli.parser import main
+from eventlstm.logs.spreadsheets import as_text
 
 FORK = multiprocessing.get_context("fork")
 N_ROUNDS = 20
