@@ -79,7 +79,7 @@ def make(folder):
     """Fit a small model on some machines of a made log, and return its file, it, and the log of the others."""
     X, y = el.datasets.make_sensor_log(n_machines=6, n_days=6, failures_per_machine=2, random_state=0)
     is_new = X.index.get_level_values("machine") > "pump-04"
-    small = el.LSTMClassifier(hidden_size=16, max_epochs=30, lr=0.01)
+    small = el.LSTMClassifier(hidden_size=16, max_epochs=20, lr=0.01)
     model = el.EventClassifier(small, n_estimators=2, random_state=0).fit(X[~is_new], y[~is_new])
     score = pd.Series(model.predict_proba(X[~is_new])[:, 1], index=X.index[~is_new])
     threshold = el.choose_threshold(y[~is_new], score)

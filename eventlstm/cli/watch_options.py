@@ -7,6 +7,8 @@ from pathlib import Path
 
 from .options import add_event, add_raw, add_rules
 
+# Options of a log that is a query or a long table.
+LAYOUT = ("query", "layout", "sensor", "value", "step", "max_age", "ages")
 WATCH = """\
 Score the rows of a pipe, a growing file or an MQTT topic as they come, and print a JSON line for each alarm that opens,
 rises to a new peak or closes. With --state it goes on where it ended, whatever ended it; a line of an alarm may then
@@ -54,3 +56,4 @@ def add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument("--device", help="torch device to score on (default: the one in fit)")
     watch.add_argument("-v", "--verbose", action="store_true", help="tell of progress on standard error")
     watch.set_defaults(run_command="watch.run_watch")
+    watch.set_defaults(**dict.fromkeys(LAYOUT))  # the past log is read as that of the fit was

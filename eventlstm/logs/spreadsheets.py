@@ -29,5 +29,6 @@ def _as_texts(values: Any) -> Any:
 
 
 def as_text_cell(value: Any) -> Any:
+    """Put an apostrophe before a text that spreadsheets would take for a formula."""
     is_formula = isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value)
     return f"'{value}" if is_formula else value
