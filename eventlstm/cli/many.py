@@ -8,17 +8,13 @@ from pathlib import Path
 from ..serving.named_logs import is_many
 
 
-def is_fleet(options: argparse.Namespace, default: Path | None = None) -> bool:
-    """Return whether there are results for each of several logs: where files go into a folder, and not into a file.
-
-    `default` is the output where none was named.
-    """
+def is_fleet(options: argparse.Namespace) -> bool:
+    """Return whether there are results for each of several logs: where none or a folder is named, and not a file."""
     if options.query is not None or any(isinstance(log, str) for log in options.log):
         return False
     if not is_many(options.log):
         return False
-    to_file = isinstance(options.output, str) or (options.output.suffix and not options.output.is_dir())
-    if not to_file or options.output == default:
+    if not _is_file(options.output):
         return True
     if len(options.log) > 1:
         raise ValueError(
@@ -26,3 +22,10 @@ def is_fleet(options: argparse.Namespace, default: Path | None = None) -> bool:
             "pass a folder or a pattern of files that are the runs of one log."
         )
     return False
+
+
+def _is_file(output: Path | str | None) -> bool:
+    """Return whether an output is a file or a database, and no folder."""
+    if output is None:
+        return False
+    return isinstance(output, str) or bool(output.suffix and not output.is_dir())

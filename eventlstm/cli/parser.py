@@ -191,8 +191,7 @@ def _add_report(report: argparse.ArgumentParser) -> None:
         "--output",
         metavar="PAGE",
         type=Path,
-        default=Path("report.html"),
-        help="file to write; of many logs a folder, whose index.html leads to the page of each",
+        help="file to write (default: report.html); of many logs a folder (report), whose index.html leads to all",
     )
     report.add_argument(
         "--train", metavar="LOG", type=source, help="the log of the fit, to fit baselines on that need labels"

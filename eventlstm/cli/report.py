@@ -17,10 +17,10 @@ def run_report(options: argparse.Namespace) -> None:
     """Write the report of a saved model on a file, or on many."""
     if options.threshold is not None and not math.isfinite(options.threshold):
         raise ValueError(f"--threshold {options.threshold:g} is no score to alarm at. Pass a finite number.")
-    if is_fleet(options, DEFAULT):
+    if is_fleet(options):
         run_report_many(options)
         return
-    (options.log,) = options.log
+    (options.log,), options.output = options.log, options.output or DEFAULT
     check_outputs({}, [options.output], options.log, options.events, options.model, options.train)
     model = load(options.model, device=options.device)
     log = read_one(model, options, options.log, options.query)

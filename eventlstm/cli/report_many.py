@@ -72,9 +72,7 @@ def _refuse(options: argparse.Namespace) -> None:
 
 def _folder(options: argparse.Namespace) -> Path:
     """Return the folder of the pages, made where there is none."""
-    output: Path = DEFAULT.with_suffix("") if options.output == DEFAULT else options.output
-    if output.suffix.lower() in (".html", ".htm"):
-        raise ValueError(f"many logs have a page each and an overview. Name a folder for them: -o {output.stem}.")
+    output: Path = options.output or DEFAULT.with_suffix("")
     output.mkdir(parents=True, exist_ok=True)
     return output.absolute()
 

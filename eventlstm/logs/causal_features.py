@@ -281,7 +281,13 @@ class CausalFeatures(TransformerMixin, BaseEstimator):
         return max(self.lags, self.whitened_lags)
 
     def mover(self) -> InputScaler:
-        """Return the view that makes all moves that others need."""
+        """Return the view that makes all moves that others need.
+
+        Returns
+        -------
+        InputScaler
+            One whose `move_steps` makes them.
+        """
         later = [scaler for scaler, view in zip(self.scalers_, self.views, strict=False) if view != "level"]
         return later[0] if later else InputScaler("level")
 

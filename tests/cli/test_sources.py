@@ -87,7 +87,7 @@ def test_a_model_of_any_source_is_that_of_the_file(folder, case, capsys):
 def test_a_report_takes_any_source(folder, case):
     model, again = "fleet_model" if case == "folder" else "model", SOURCES[case]
     log = [part for part in again if part not in RUN]
-    assert main(["report", model, *log, "--label", "failure", "--no-baselines"]) == 0
+    assert main(["report", model, *log, "--label", "failure", "--no-baselines", "-o", "report.html"]) == 0
     assert f"{model} on {'fleet' if case == 'folder' else 'plant.db'}" in (folder / "report.html").read_text()
 
 

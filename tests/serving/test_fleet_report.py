@@ -71,8 +71,9 @@ def test_all_failures_are_an_error_and_a_file_is_no_folder(folder, tmp_path, cap
     el.save(fitted("threshold around"), tmp_path / "model")
     assert main(["report", str(tmp_path / "model"), str(tmp_path / "*.csv"), "-o", str(tmp_path / "out")]) == 2
     assert "all of 2 logs failed. The first, a.csv: " in capsys.readouterr().err
-    assert main(["report", str(tmp_path / "model"), str(tmp_path), "-o", str(tmp_path / "page.html")]) == 2
-    assert "Name a folder for them: -o page." in capsys.readouterr().err
+    logs = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    assert main(["report", str(tmp_path / "model"), *logs, "-o", str(tmp_path / "page.html")]) == 2
+    assert "2 logs came for one file" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(find_chromium() is None, reason="no Chromium on the path, nor named by CHROMIUM")
