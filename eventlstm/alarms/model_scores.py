@@ -104,9 +104,9 @@ def make_policy(model: Any) -> AlarmPolicy:
 
 
 def find_threshold(model: Any) -> float:
-    """Return the score that an alarm is above."""
-    threshold = threshold_of(model)
-    return HALF if threshold is None else threshold
+    """Return the score that an alarm is above: as the model says, or the rules that it keeps, or else one half."""
+    kept = getattr(getattr(model, "alarm_policy_", None), "threshold", None)
+    return next((level for level in (threshold_of(model), kept) if level is not None), HALF)
 
 
 def window_size_of(model: Any) -> int:

@@ -129,7 +129,7 @@ def set_n_channels(member: Any, windows: LogWindows) -> None:
     parameters = member.get_params()
     inside = [name for name in parameters if name.endswith("__n_channels")]
     member.set_params(**dict.fromkeys(inside, windows.shape[2]))
-    if any(parameters[name.replace("__n_channels", "__early_stopping")] for name in inside):
+    if any(parameters.get(name.replace("__n_channels", "__early_stopping")) for name in inside):
         raise ValueError(
             f"early_stopping of a network inside {type(member).__name__} would hold out windows that overlap those "
             "trained on. Set it to False, or pass the network itself."

@@ -14,7 +14,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC, OneClassSVM
 
 import eventlstm as el
-from eventlstm.alarms.model_scores import as_reached, last_step, policy_of, score_rows, threshold_of
+from eventlstm.alarms.model_scores import (
+    as_reached,
+    find_threshold,
+    last_step,
+    make_policy,
+    policy_of,
+    score_rows,
+    threshold_of,
+)
 
 X = np.random.default_rng(0).normal(size=(60, 2))
 Y = (X[:, 0] > 0.8).astype(int)
@@ -107,6 +115,13 @@ def test_a_threshold_goes_into_scikit_learns_classifier_and_comes_back(threshold
 def test_a_detector_is_flagged_as_it_predicts():
     forest = IsolationForest(random_state=0, contamination=0.1).fit(X)
     np.testing.assert_array_equal(score_rows(forest, X) > threshold_of(forest), forest.predict(X) == -1)
+
+
+def test_the_threshold_of_the_rules_that_a_model_keeps_is_taken_where_it_has_no_other():
+    model = LogisticRegression()
+    assert find_threshold(model) == 0.5
+    model.alarm_policy_ = el.AlarmPolicy(threshold=0.125, k=2, n=3)
+    assert make_policy(model).get_params() == model.alarm_policy_.get_params()
 
 
 def test_alarms_end_at_the_gaps_that_a_model_has_learnt():

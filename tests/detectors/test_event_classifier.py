@@ -19,7 +19,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from eventlstm import EventClassifier, LogWindows, LSTMClassifier, horizon_labels
+from eventlstm import EventClassifier, FlattenWindows, LogWindows, LSTMClassifier, horizon_labels
 
 N_RUNS, N_ROWS, EVENT_ROWS = 6, 120, 15
 STEP = pd.Timedelta("10min")
@@ -577,6 +577,12 @@ quiet.loc["m1":] = 0
 def test_what_cannot_be_fitted_is_refused_with_the_remedy(model, log, labels, message):
     with pytest.raises(ValueError, match=message):
         model.fit(log, labels)
+
+
+def test_a_pipeline_that_flattens_windows_by_itself_is_a_member():
+    model = tiny("windows", make_pipeline(FlattenWindows(), LogisticRegression())).fit(X, y)
+    plain = tiny("windows", LogisticRegression()).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
 
 
 def test_weights_are_refused_where_the_classifier_takes_none():
