@@ -55,7 +55,7 @@ from .outputs import (
     write_table,
 )
 from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
-from .sources import keep_layout, read_source
+from .sources import keep_layout, read_source, read_to_learn
 from .tables import alarms_table, check_targets, scores_table, write_all
 
 OURS = "detector"
@@ -80,16 +80,7 @@ def run_detect(options: argparse.Namespace) -> None:
     refuse_names_of_outputs(options.run or [], ALARM_COLUMNS)
     refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
     check_targets(_targets(options), [*(options.run or []), options.time])
-    log, clock = read_source(
-        options.log,
-        options,
-        query=options.query,
-        time=options.time,
-        run=options.run,
-        label=options.label,
-        events=options.events,
-        drop=options.drop,
-    )
+    log, clock = read_to_learn(options)
     log, classes = label_rows(log, options)
     task, units = _choose_rows(log, clock, options), choose_units(log.X.index)
     _describe(task, options, units)

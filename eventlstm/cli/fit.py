@@ -39,7 +39,7 @@ from .labels import keep_reading, label_rows
 from .names import BLEND, NETWORK_PARTS, NETWORKS, TREE_PARTS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_graph, refuse_names_of_outputs, write_files, write_table
 from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
-from .sources import keep_layout, read_source
+from .sources import keep_layout, read_to_learn
 
 KEPT = REPORT, LOG, MODEL = "report.html", "log.csv", "model.eventlstm"  # of the demo
 # By which option a row of the table is fitted alone.
@@ -95,16 +95,7 @@ def run_fit(options: argparse.Namespace) -> None:
     refuse_graph(options.output)
     check_outputs({}, [options.output], options.log, options.events)
     refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
-    log, _ = read_source(
-        options.log,
-        options,
-        query=options.query,
-        time=options.time,
-        run=options.run,
-        label=options.label,
-        events=options.events,
-        drop=options.drop,
-    )
+    log, _ = read_to_learn(options)
     labelled, classes = label_rows(log, options, needs_event=True)
     print_doubtful_sensors(log.X)
     if options.threshold is None:

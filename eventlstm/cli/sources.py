@@ -27,6 +27,12 @@ def read_source(
     return log, clock
 
 
+def read_to_learn(options: argparse.Namespace) -> tuple[Log, Clock]:
+    """Return the log that a command is to learn from, and how its times are written."""
+    named = {name: getattr(options, name) for name in ("query", "time", "run", "label", "events", "drop")}
+    return read_source(options.log, options, **named)
+
+
 def _find_layout(options: argparse.Namespace, model: Any) -> LongLayout | None:
     """Return the layout that options say, or else that of the log that a model was fitted on."""
     said = {name: getattr(options, name) for name in FIELDS if getattr(options, name) is not None}

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..alarms.model_scores import last_step, policy_of, threshold_of
+from ..alarms.model_scores import last_step, make_policy
 from ..archive.files import load
 from ..serving.alarm_book import as_run, tell_machine, tell_time
 from ..serving.faults import Faults
@@ -34,7 +34,6 @@ from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs
 from .score import index_names, read_log_like
 from .score_file import ScoreFile
 
-HALF = 0.5  # the probability above which a classifier without a threshold alarms
 STDIN = "-"
 MOST_LINES = 1024  # taken at once where they pour; where they trickle, each is taken as it comes
 LOOK_SECONDS = 0.2  # how often a source without rows is left, to look around
@@ -267,9 +266,9 @@ def _choose_policy(model: Any, options: argparse.Namespace) -> Any:
     """Return the rules for alarms of a model, and what the options change of them."""
     if options.threshold is not None and not math.isfinite(options.threshold):
         raise ValueError(f"--threshold {options.threshold:g} is no score to alarm at. Pass a finite number.")
-    policy = policy_of(model)
-    known = (options.threshold, threshold_of(model), policy.threshold, HALF)
-    policy.set_params(threshold=next(threshold for threshold in known if threshold is not None))
+    policy = make_policy(model)
+    if options.threshold is not None:
+        policy.set_params(threshold=options.threshold)
     for name in ("merge_gap", "min_duration"):
         if getattr(options, name) is not None:
             policy.set_params(**{name: read_horizon(getattr(options, name))})
