@@ -150,6 +150,9 @@ def read_call(node):
 
 
 def read_value(node):
+    if isinstance(node, ast.Tuple | ast.List):
+        values = map(read_value, node.elts)
+        return tuple(values) if isinstance(node, ast.Tuple) else list(values)
     return make_estimator(*read_call(node)) if isinstance(node, ast.Call) else ast.literal_eval(node)
 
 
