@@ -22,9 +22,9 @@ from ..logs.forward_fill import ForwardFill, fill_forward
 from ..logs.lanes import BLOCK_ROWS
 from ..logs.rows import Rows
 from ..recurrent.members import BLOCK, mean_log_odds
+from ..serving.models import is_own, refuse_neighbours
 from ..training.crew import crew, side_by_side
 from .carried import Cut, Cutter, Piece, go_on
-from .models import is_own, refuse_neighbours
 
 
 class NoPiecesError(TypeError):
