@@ -15,7 +15,8 @@ from ..alarms.machine import Rules, cut_at_gaps
 from ..logs.index import RowIndex
 from ..logs.shared import FloatArray, IntArray
 from ..metrics.alarm_costs import rate_of_false_alarms, time_unit
-from ..metrics.matching import Events, Matched, match_alarms, read_events
+from ..metrics.matching import Events, Matched, match_alarms, place_events, reaches_of
+from ..metrics.measured_rows import read_rows
 
 SECOND = 10**9  # nanoseconds
 # Thresholds among the scores. Ranks rise by a factor, as in `alarm_curve`: 1.2 % more rows above from one to the next
@@ -41,6 +42,7 @@ class ScoredLog:
     events: Events
     rows: RowIndex
     restarts: IntArray  # (n_stretches,) first row of each stretch that the policy goes through by itself
+    observed: FloatArray  # (n_rows,) how long each row stands for, in the unit of the times
     unit: float  # the time that false alarms are counted in: a day for date-times, else a step
     second: int  # the unit that lengths of time are told in: a second for date-times, else that of the index
     found: dict[float, Matched] = field(default_factory=dict)  # the alarms by threshold, as far as they were asked for
@@ -58,12 +60,14 @@ class ScoredLog:
         max_gap: Any = None,
     ) -> Self:
         """Return a log with its scores and the events beside them, and no alarm yet."""
-        events = read_events(y, early, late, max_gap)
-        rows, unit, policy = events.measured.rows, time_unit(events.measured, None), clone(policy)
+        measured = read_rows(y, max_gap)
+        observed = measured.observed_time()
+        events = place_events(measured, *reaches_of(measured, early, late), observed)
+        rows, unit, policy = measured.rows, time_unit(measured, None), clone(policy)
         rules = rules_of(clone(policy).set_params(threshold=0.0, off=None), rows.is_datetime)  # both come later
         spans, restarts = {"early": early, "late": late, "max_gap": max_gap}, cut_at_gaps(rows, rules.max_gap)
         judged, second = _smooth(scores, rules.keep, restarts), SECOND if rows.is_datetime else 1
-        return cls(X, y, scores, judged, policy, rules, spans, match, events, rows, restarts, unit, second)
+        return cls(X, y, scores, judged, policy, rules, spans, match, events, rows, restarts, observed, unit, second)
 
     def with_scores(self, scores: FloatArray) -> Self:
         """Return other scores of the same rows under the same rules."""
@@ -73,7 +77,7 @@ class ScoredLog:
     @property
     def observed_time(self) -> float:
         """How long rows were observed, those of all runs together, in the unit of the times."""
-        return float(self.events.measured.observed_time().sum())
+        return float(self.observed.sum())
 
     def at(self, threshold: float) -> Matched:
         """Return which alarms there are at a threshold, and which events they find."""
