@@ -25,25 +25,32 @@ class Ranking(NamedTuple):
     begin: IntArray  # (n_ranks,) place after the last row with the score before, for each score of an event
     positive: IntArray  # (n_positive,) block of each row of an event
     first: IntArray  # (n_ranks,) place of the first of those with each score
+    n_rows: IntArray | None  # (n_rows,) how many rows of the log each stands for, None for itself alone
+    n_positive: IntArray | None  # (n_positive,)
 
     @classmethod
-    def of(cls, scores: FloatArray, events: BoolArray, block: IntArray) -> Self:
-        """Return the rows of a log, of which `events` are those of events."""
+    def of(cls, scores: FloatArray, log: ScoredLog, block: IntArray) -> Self:
+        """Return the rows of a log by some scores."""
+        events, n_rows = log.events.measured.events, None if log.thinned is None else log.thinned.n_rows
         order = np.argsort(scores, kind="stable")[::-1]
         falling, places = -scores[order], np.flatnonzero(events[order])
         first = np.flatnonzero(np.append(len(places) > 0, np.diff(falling[places]) != 0))
         stop = np.searchsorted(falling, falling[places[first]], side="right")
-        return cls(block[order[: stop.max(initial=0)]], np.append(0, stop)[:-1], block[order[places]], first)
+        order, hits = order[: stop.max(initial=0)], order[places]
+        weights = (None, None) if n_rows is None else (n_rows[order], n_rows[hits])
+        return cls(block[order], np.append(0, stop)[:-1], block[hits], first, *weights)
 
     def count_rows(self, times_drawn: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return the rows of events, and all rows, at or above each score of an event, blocks being drawn so often."""
         if not len(self.first):
             return np.zeros(1), np.ones(1)
-        return _count_up(times_drawn, self.positive, self.first), _count_up(times_drawn, self.block, self.begin)
+        hits = _count_up(times_drawn[self.positive], self.n_positive, self.first)
+        return hits, _count_up(times_drawn[self.block], self.n_rows, self.begin)
 
 
-def _count_up(times_drawn: IntArray, block: IntArray, begin: IntArray) -> FloatArray:
-    return np.add.reduceat(times_drawn[block], begin).cumsum().astype(np.float64)
+def _count_up(times_drawn: IntArray, n_rows: IntArray | None, begin: IntArray) -> FloatArray:
+    counts = times_drawn if n_rows is None else times_drawn * n_rows
+    return np.add.reduceat(counts, begin).cumsum().astype(np.float64)
 
 
 class Segments(NamedTuple):

@@ -93,7 +93,7 @@ def _draw_measures(
     """
     blocks = _blocks_of(log)
     of_row = np.repeat(np.arange(len(blocks.first)), blocks.stop - blocks.first)
-    rankings = [Ranking.of(own, log.events.measured.events, of_row) for own in scores]
+    rankings = [Ranking.of(own, log, of_row) for own in scores]
     kept = [_measure_draw(rankings, np.ones(len(blocks.first), dtype=np.intp), log.at(threshold))]
     if blocks.n_events > 1:
         segments, rng = Segments.of(log, log.at(threshold).flags, blocks), check_random_state(random_state)
@@ -154,7 +154,7 @@ def _describe_model(
     name: str, log: ScoredLog, budget: float, precision: FloatArray, ahead: FloatArray | None
 ) -> dict[str, Any]:
     """Return a row of the table of models."""
-    n_events, n_rows = len(log.events.first), len(log.scores)
+    n_events, n_rows = len(log.events.first), log.n_rows
     has_both = n_events > 0 and log.events.total_quiet_time > 0
     return {
         "name": name,

@@ -56,6 +56,6 @@ def test_a_draw_has_the_average_precision_of_its_rows():
     for seed in range(10):
         blocks, block, _, rows, _ = drawn_rows(log, seed)
         of_row = np.repeat(np.arange(len(blocks.first)), blocks.stop - blocks.first)
-        ranking = Ranking.of(log.scores, log.events.measured.events, of_row)
+        ranking = Ranking.of(log.scores, log, of_row)
         found = average_precision_of(*ranking.count_rows(np.bincount(block, minlength=len(blocks.first))))
         assert found == pytest.approx(average_precision_score(log.y.to_numpy()[rows], log.scores[rows]), rel=1e-12)
