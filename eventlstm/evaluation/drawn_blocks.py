@@ -25,8 +25,8 @@ class Ranking(NamedTuple):
     begin: IntArray  # (n_ranks,) place after the last row with the score before, for each score of an event
     positive: IntArray  # (n_positive,) block of each row of an event
     first: IntArray  # (n_ranks,) place of the first of those with each score
-    n_rows: IntArray | None  # (n_rows,) how many rows of the log each stands for, None for itself alone
-    n_positive: IntArray | None  # (n_positive,)
+    n_rows: FloatArray | None  # (n_rows,) how many rows of the log each stands for, None for itself alone
+    n_positive: FloatArray | None  # (n_positive,)
 
     @classmethod
     def of(cls, scores: FloatArray, log: ScoredLog, block: IntArray) -> Self:
@@ -48,7 +48,7 @@ class Ranking(NamedTuple):
         return hits, _count_up(times_drawn[self.block], self.n_rows, self.begin)
 
 
-def _count_up(times_drawn: IntArray, n_rows: IntArray | None, begin: IntArray) -> FloatArray:
+def _count_up(times_drawn: IntArray, n_rows: FloatArray | None, begin: IntArray) -> FloatArray:
     counts = times_drawn if n_rows is None else times_drawn * n_rows
     return np.add.reduceat(counts, begin).cumsum().astype(np.float64)
 

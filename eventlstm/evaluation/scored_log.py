@@ -31,7 +31,7 @@ N_CURVE, FEWEST_CURVE = 200, 12
 class Thinned(NamedTuple):
     """What the rows that are left of a longer log stand for."""
 
-    n_rows: IntArray  # (n_rows,) of the log, itself and those left out after it
+    n_rows: FloatArray  # (n_rows,) how many rows of the log each is counted as
     is_sample: BoolArray  # (n_rows,) whether a row is one of a sample that is evenly spread
     lowest: float  # threshold from which on all rows above are there
     times: StatedTimes
@@ -127,7 +127,7 @@ class ScoredLog:
     @property
     def n_rows(self) -> int:
         """How many rows the log has."""
-        return len(self.scores) if self.thinned is None else int(self.thinned.n_rows.sum())
+        return len(self.scores) if self.thinned is None else round(self.thinned.n_rows.sum())
 
     @property
     def usual_quiet(self) -> BoolArray:
@@ -139,8 +139,10 @@ class ScoredLog:
         """Return how many rows of the log, among some of these, are above each of some rising thresholds."""
         order = np.argsort(self.scores[rows])
         at = np.searchsorted(self.scores[rows][order], thresholds, side="right")
-        n_rows = np.ones(len(order), dtype=np.intp) if self.thinned is None else self.thinned.n_rows[rows][order]
-        total: IntArray = n_rows.sum() - np.append(0, n_rows.cumsum())[at]
+        if self.thinned is None:
+            return len(order) - at
+        n_rows = self.thinned.n_rows[rows][order]
+        total: IntArray = np.rint(n_rows.sum() - np.append(0, n_rows.cumsum())[at]).astype(np.intp)
         return total
 
     @property

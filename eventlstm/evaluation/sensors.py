@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,20 @@ RAISED = "Sensors that raised the score"
 FARTHEST = "Sensors farthest from their usual values"
 
 
-def describe_events(model: Any, log: ScoredLog, begin: IntArray, end: IntArray) -> dict[str, Any]:
+Attribute = Callable[[Any, pd.DataFrame, pd.DataFrame, pd.DataFrame], tuple[pd.DataFrame | None, str]]
+
+
+def describe_events(
+    model: Any, log: ScoredLog, begin: IntArray, end: IntArray, attribute_by: Attribute | None = None
+) -> dict[str, Any]:
     """Return the events with the sensors that stand out in each, and where these names come from.
 
-    A classifier is asked of the rows `begin` to `end` of each, (n_events,), alone: what raised their score.
+    A classifier is asked of the rows `begin` to `end` of each, (n_events,), alone: what raised their score. In place of
+    `attribute`, `attribute_by` may say so.
     """
     first, last = log.events.measured.true_events
     table = list_events(log.y.index, first, last, log.scores)
-    shares, source = attribute(model, log.X, table, list_events(log.y.index, begin, end))
+    shares, source = (attribute_by or attribute)(model, log.X, table, list_events(log.y.index, begin, end))
     if shares is None:
         shares = pd.DataFrame(deviations(log), columns=log.X.columns)
     events = [
