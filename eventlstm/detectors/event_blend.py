@@ -38,8 +38,6 @@ DROP = "drop"
 DEFAULT_WEIGHTS = (1, 1, 2, 1)
 # Networks in each of the two default parts: one was as good as two in the mean, and twice as far from seed to seed.
 N_NETWORKS = 2
-# Steps of each of these at most, 15 epochs of 39,000 rows: of 100,000 rows, 15 epochs are learnt by heart.
-MAX_STEPS = 1160
 # Of the default forest: more trees change little, and smaller leaves are surer than they can know.
 N_TREES, LEAF = 100, 5
 # Rows that each of its trees sees at most: a third of the time on 100,000, and as good in the blend.
@@ -49,7 +47,7 @@ ROWS_OF_TREE = 40_000
 def default_parts() -> list[tuple[str, Any]]:
     """Return the parts that an EventBlend has unless told others."""
     one_row = EventClassifier(mode="windows", window_size=1, n_estimators=1)
-    network = LSTMClassifier(max_steps=MAX_STEPS)
+    network = LSTMClassifier()
     forest = ExtraTreesClassifier(N_TREES, min_samples_leaf=LEAF, bootstrap=True, max_samples=ROWS_OF_TREE)
     boosting = HistGradientBoostingClassifier(early_stopping=False)
     moves = CausalFeatures(lags=0, whitened_lags=0, views=("relative", "whitened"))
@@ -73,7 +71,7 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
     estimators : list of (str, estimator), or None, default=None
         The parts, by name: any classifiers that take a log with its index, such as `EventClassifier`, and pipelines
         that end in one. A part that is "drop" is left out. None stands for four: "relative" and "whitened", each an
-        `EventClassifier` of two networks with these `inputs`, trained for 1,160 steps at most; "forest", extremely
+        `EventClassifier` of two networks with these `inputs`; "forest", extremely
         randomised trees on the current row of both views, each of 40,000 rows at most; and "boosting", gradient
         boosting on the last ten rows as they are and the last three whitened ones (`CausalFeatures`). Steps that fill
         or encode columns go before the blend.

@@ -15,7 +15,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import eventlstm as el
 from eventlstm import EventClassifier, LogWindows, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
 from eventlstm.networks import RecurrentNet
+from eventlstm.recurrent.recipe import make_recipe
 from eventlstm.training.augmentation import Augmentation
+from eventlstm.training.batches import ChunkBatches
 from eventlstm.training.optimizers import OPTIMIZERS, SCHEDULE_NAMES
 
 CELLS = ["lstm", "gru", "rnn", "peephole"]
@@ -401,3 +403,15 @@ def test_networks_share_their_defaults_but_those_that_were_measured_to_be_better
         "max_steps",
         "min_steps",
     }
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "of_windows", "of_chunks"), [("auto", 6000, 1160), (7, 7, 7), (None, None, None)]
+)
+def test_auto_allows_fewer_steps_of_chunks_than_of_windows(max_steps, of_windows, of_chunks):
+    chunks = ChunkBatches(
+        torch.zeros(8, 1), np.zeros(1, int), np.zeros(8, int), np.ones(8), burn_in=1, stride=2, batch_size=1
+    )
+    estimator = LSTMClassifier(max_steps=max_steps)
+    assert make_recipe(estimator, chunks).max_steps == of_chunks
+    assert make_recipe(estimator, None).max_steps == of_windows
