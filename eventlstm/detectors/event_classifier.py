@@ -36,6 +36,7 @@ from ..recurrent.members import (
     settle_max_samples,
     settle_prior_bias,
     stops_early,
+    weight_arguments,
 )
 from ..training.crew import train_side_by_side
 from .hiding import hide_in_stretches, hide_in_windows
@@ -445,13 +446,7 @@ default=("relative", "whitened")
         windows, rows = self._cut(train)
         set_n_channels(member, windows)
         settle_max_samples(member, len(windows))
-        arguments = {}
-        if train.weight is not None and has_fit_parameter(member, "sample_weight"):
-            arguments["sample_weight"] = train.weight[rows]
-        elif train.weight is not None and np.ptp(train.weight[rows]) > 0:
-            raise ValueError(
-                f"{type(member).__name__} takes no sample_weight in fit. Leave it out, or use another estimator."
-            )
+        arguments = weight_arguments(member, None if train.weight is None else train.weight[rows])
         if held_out is not None:
             windows_val, rows_val = self._cut(held_out)
             arguments |= {"X_val": as_input(member, windows_val), "y_val": held_out.labels[rows_val]}
