@@ -21,13 +21,14 @@ from .carried import Pieces
 from .log_columns import LogColumns
 from .log_pieces import NotInPiecesError, read_pieces
 
-# Rows that stay together: several windows of history, and the longest moving average of a view.
-CELL_ROWS = 2048
-# Rows after a skipped part that teach nothing: the moving averages of the views begin there anew.
-WARM_UP_ROWS = 300
-# Labels that a network sees by default before its steps end are fewer.
-MOST_ROWS = 600_000
-PIECE_ROWS = 2**17
+# Rows that a log is cut in: what comes with an event on either side is one of them at least, and history enough.
+CELL_ROWS = 512
+# Quiet ones that stay together, and the rows after a gap that teach nothing: there the moving averages begin anew.
+CELLS_A_BLOCK, WARM_UP_ROWS = 4, 300
+# Three passes over as many are 2,900 steps, and a fit takes less than a GiB for eight sensors.
+MOST_ROWS = 500_000
+NEAR_SHARE = 0.75  # of the rows, at most, for events and what is around them
+PIECE_ROWS = 2**15
 MOST_CLASSES = 100
 
 
@@ -54,7 +55,7 @@ def read_excerpt(
 ) -> Excerpt:
     """Read what there is to learn from a log, however long it is: its events whole, of its quiet rows a sample.
 
-    A log of `max_rows` rows or fewer comes whole. Of a longer one come the rows of events and some thousand rows before
+    A log of `max_rows` rows or fewer comes whole. Of a longer one come the rows of events and 512 rows or more before
     and after each, and blocks of other rows drawn evenly over the log, which count for those left out by their weight.
     So its probabilities and false alarms are those of the log [1]_ [2]_, in memory and time that do not grow with it.
 
@@ -65,8 +66,9 @@ def read_excerpt(
         `read_log` reads, in memory as a whole.
     time, label, run, sensors, drop : object
         Columns, as in `read_log`. Rows of an event are those whose label is not the most frequent one.
-    max_rows : int, default=600,000
-        Rows to keep, or about half as many where events alone are more.
+    max_rows : int, default=500,000
+        Rows to keep at most. Where events and what is around them are more than three quarters of these, they
+        are drawn, too.
     before : int, number or time span, default=0
         Rows, or time, before each event that are to come with it, for a `horizon` of as much.
     random_state : int, RandomState or None, default=0
@@ -81,7 +83,7 @@ def read_excerpt(
     Raises
     ------
     ValueError
-        As `read_log`; or if `max_rows` is less than two blocks of 2,048 rows.
+        As `read_log`; or if `max_rows` is less than 4,096, two blocks of quiet rows.
 
     See Also
     --------
@@ -110,39 +112,47 @@ def read_excerpt(
     >>> bool(excerpt.y.sum() == log.y.sum())
     True
     """
-    if max_rows < 2 * CELL_ROWS:
-        raise ValueError(
-            f"max_rows={max_rows} is too few: blocks have {CELL_ROWS:,} rows. Take {2 * CELL_ROWS:,} or more."
-        )
+    least = 2 * CELL_ROWS * CELLS_A_BLOCK
+    if max_rows < least:
+        raise ValueError(f"max_rows={max_rows} is too few for a block of quiet rows. Take {least:,} or more.")
     runs, rng = ([run] if isinstance(run, str) else list(run or ())), check_random_state(random_state)
     columns = LogColumns(time, tuple(runs), None if sensors is None else (*sensors, label))
     try:
-        survey = _survey(Path(path), columns._replace(sensors=(label,)))
-        kept, weight = choose_rows(*survey, max_rows=max_rows, before=before, rng=rng)
+        survey = _survey(Path(path), columns._replace(sensors=(label,)), before)
+        kept, weight = choose_rows(survey, max_rows=max_rows, before=before, rng=rng)
+        del survey
         log = _take_pieces(Path(path), columns, label, drop, kept)
     except NotInPiecesError:
         log = read_log(path, time=time, run=run, label=label, sensors=sensors, drop=drop)
-        kept, weight = choose_rows(read_index(log.X), is_event(log.y), max_rows=max_rows, before=before, rng=rng)
+        kept, weight = choose_rows(_survey_of(log, before), max_rows=max_rows, before=before, rng=rng)
         log = log if kept.all() else _take(log, kept)
     assert log.y is not None
     return Excerpt(log.X, log.y, pd.Series(weight, index=log.X.index, name="sample_weight"), len(kept))
 
 
+class Survey(NamedTuple):
+    """What there is to choose from in a log."""
+
+    run_starts: IntArray  # (n_runs,) first row of each run
+    event: BoolArray  # (n_rows,)
+    times: RowIndex | None  # where events are to come with some time before them
+
+
 def choose_rows(
-    rows: RowIndex, event: BoolArray, *, max_rows: int, before: Any, rng: np.random.RandomState
+    survey: Survey, *, max_rows: int, before: Any, rng: np.random.RandomState
 ) -> tuple[BoolArray, FloatArray]:
     """Return which rows of a log to keep, (n_rows,), and how many rows each of these stands for, (n_kept,)."""
-    if len(event) <= max_rows:
-        return np.ones(len(event), dtype=bool), np.ones(len(event))
-    cells, room = Cells(rows.run_starts, len(event)), max_rows // CELL_ROWS
-    near = cells.near(rows, event, before)
-    n_near = min(int(near.sum()), room // 2)
-    chosen = np.zeros(cells.n_cells, dtype=bool)
-    for stratum, n_chosen in ((near, n_near), (~near, min(int((~near).sum()), room - n_near))):
-        chosen[np.flatnonzero(stratum)[_spread(int(stratum.sum()), n_chosen, rng)]] = True
+    n_rows = len(survey.event)
+    if n_rows <= max_rows:
+        return np.ones(n_rows, dtype=bool), np.ones(n_rows)
+    cells, room = Cells(survey.run_starts, n_rows), max_rows // CELL_ROWS
+    near = cells.near(survey, before)
+    chosen = _draw(near, np.arange(cells.n_cells), int(NEAR_SHARE * room), rng)
+    chosen |= _draw(~near, cells.block, (room - int(chosen.sum())) // CELLS_A_BLOCK, rng)
     kept = cells.by_row(chosen)
-    told = kept & ~(cells.first_rows(cells.after_gap(chosen)) & ~event)
-    return kept, np.where(told, cells.by_row(cells.weigh(chosen, near, told)), 0.0)[kept]
+    told = ~(cells.first_rows(cells.after_gap(chosen)) & ~survey.event)[kept]
+    of_cell = np.repeat(np.flatnonzero(chosen), (cells.stop - cells.start)[chosen])  # (n_kept,)
+    return kept, np.where(told, cells.weigh(chosen, near, of_cell[told])[of_cell], 0.0)
 
 
 class Cells:
@@ -157,16 +167,17 @@ class Cells:
         self.start = np.repeat(run_starts, own) + CELL_ROWS * number
         self.stop = np.append(self.start[1:], n_rows)
         self.begins_run = number == 0
+        self.block = np.cumsum(number % CELLS_A_BLOCK == 0)
 
     def of(self, rows: IntArray) -> IntArray:
         """Return the cells that rows lie in."""
         cells: IntArray = np.searchsorted(self.start, rows, side="right") - 1
         return cells
 
-    def near(self, rows: RowIndex, event: BoolArray, before: Any) -> BoolArray:
+    def near(self, survey: Survey, before: Any) -> BoolArray:
         """Return the cells with rows of an event or as long `before` it, and one more at either side."""
-        first, last = find_events(event, rows.run_starts)
-        low, high = self.of(_lead(rows, first, before)), self.of(last)
+        first, last = find_events(survey.event, survey.run_starts)
+        low, high = self.of(_lead(survey, first, before)), self.of(last)
         low = np.where(self.begins_run[low], low, low - 1)
         ends_run = np.append(self.begins_run[1:], True)
         high = np.where(ends_run[high], high, high + 1)
@@ -189,66 +200,90 @@ class Cells:
             mask[start : min(start + WARM_UP_ROWS, stop)] = True
         return mask
 
-    def weigh(self, chosen: BoolArray, near: BoolArray, told: BoolArray) -> FloatArray:
-        """Return for how many rows the `told` ones of each cell stand: all of their kind, near events or not."""
-        weight = np.ones(self.n_cells)
+    def weigh(self, chosen: BoolArray, near: BoolArray, told: IntArray) -> FloatArray:
+        """Return for how many rows those of each cell stand, of which `told` are the cells: all of their kind."""
+        size, weight = self.stop - self.start, np.ones(self.n_cells)
         for stratum in (near, ~near):
             if not chosen[stratum].all():
-                rows = self.by_row(stratum)
-                weight[stratum] = rows.sum() / max(int((told & rows).sum()), 1)
+                weight[stratum] = size[stratum].sum() / max(int(stratum[told].sum()), 1)
         return weight
 
 
-def _lead(rows: RowIndex, first: IntArray, before: Any) -> IntArray:
+def _lead(survey: Survey, first: IntArray, before: Any) -> IntArray:
     """Return the first rows, within their runs, that lie no longer than `before` some others."""
-    starts = rows.run_starts
-    begin = starts[rows.runs[first]]
-    if isinstance(before, Integral):
+    begin = survey.run_starts[np.searchsorted(survey.run_starts, first, side="right") - 1]
+    if survey.times is None:
         return np.maximum(first - int(before), begin)
-    earliest = rows.times[first] - rows.span(before, "before")
-    found = [
-        start + np.searchsorted(rows.times[start:row], time)
-        for start, row, time in zip(begin, first, earliest, strict=True)
-    ]
-    return np.array(found, dtype=np.intp)
+    times = survey.times.times
+    earliest = times[first] - survey.times.span(before, "before")
+    spans = zip(begin, first, earliest, strict=True)
+    return np.array([start + np.searchsorted(times[start:row], time) for start, row, time in spans], dtype=np.intp)
 
 
-def _spread(n_items: int, n_chosen: int, rng: np.random.RandomState) -> IntArray:
-    """Return one item at random out of each of as many equal parts as are wanted: no rhythm of the log is hit."""
-    places = (np.arange(n_chosen) + rng.uniform(size=n_chosen)) * (n_items / max(n_chosen, 1))
-    return np.arange(n_items) if n_chosen == n_items else np.minimum(places.astype(np.intp), n_items - 1)
+def _draw(stratum: BoolArray, group: IntArray, n_groups: int, rng: np.random.RandomState) -> BoolArray:
+    """Return which of the cells of a stratum to keep: those of so many groups at most.
+
+    One group at random out of each of as many equal parts, so that no rhythm of the log is hit.
+    """
+    groups = np.unique(group[stratum])
+    if len(groups) <= n_groups:
+        return stratum.copy()
+    places = (np.arange(n_groups) + rng.uniform(size=n_groups)) * (len(groups) / max(n_groups, 1))
+    return stratum & np.isin(group, groups[np.minimum(places.astype(np.intp), len(groups) - 1)])
 
 
-def _survey(path: Path, columns: LogColumns) -> tuple[RowIndex, BoolArray]:
-    """Return the runs and times of a log, and which rows are of an event, read in pieces."""
-    pieces, n_runs, classes = Pieces(), 0, pd.Index([], dtype=np.float64)
-    runs, times, labels = [], [], []
+def _survey(path: Path, columns: LogColumns, before: Any) -> Survey:
+    """Look through a log in pieces, at its runs, times and labels alone."""
+    pieces, n_rows, classes = Pieces(), 0, pd.Index([], dtype=np.float64)
+    starts: list[IntArray] = []
+    times, labels, counts = [], [], np.zeros(MOST_CLASSES, dtype=np.int64)
     for frame in read_pieces(path, columns, PIECE_ROWS):
         piece, label = pieces.read(frame), frame.iloc[:, 0]
-        found = pd.unique(label)
-        classes = classes.union(found, sort=False)
+        classes = classes.union(pd.unique(label), sort=False)
         if len(classes) > MOST_CLASSES or label.isna().any():
             raise NotInPiecesError("The labels are none.")
-        runs.append(piece.rows.runs + np.int32(n_runs - piece.goes_on))
-        times.append(piece.rows.times)
+        starts.append(n_rows + piece.rows.run_starts[int(piece.goes_on) :])
+        times.append(piece.rows.times if _needs_times(before) else np.empty(0))
         labels.append(classes.get_indexer(label).astype(np.int8))
-        n_runs = int(runs[-1][-1]) + 1
-    codes = np.concatenate(labels)
-    quiet = np.bincount(codes).argmax()
-    return RowIndex(np.concatenate(runs), np.concatenate(times), piece.rows.is_datetime), codes != quiet
+        counts += np.bincount(labels[-1], minlength=MOST_CLASSES)
+        n_rows += len(frame)
+    event = np.concatenate(labels) != counts.argmax()
+    clock = RowIndex(np.empty(0, np.int32), np.concatenate(times), piece.rows.is_datetime)
+    return Survey(np.concatenate(starts), event, clock if _needs_times(before) else None)
+
+
+def _survey_of(log: Log, before: Any) -> Survey:
+    rows = read_index(log.X)
+    return Survey(rows.run_starts, is_event(log.y), rows if _needs_times(before) else None)
+
+
+def _needs_times(before: Any) -> bool:
+    return not isinstance(before, Integral)
 
 
 def _take(log: Log, kept: BoolArray) -> Log:
     return Log(log.X[kept], None if log.y is None else log.y[kept])
 
 
+def _copy(index: pd.Index) -> pd.Index:
+    """Return an index that holds none of the rows that it was taken from."""
+    return index.remove_unused_levels() if isinstance(index, pd.MultiIndex) else index.copy()
+
+
 def _take_pieces(path: Path, columns: LogColumns, label: str, drop: Sequence[str], kept: BoolArray) -> Log:
     """Return some rows of a log, read in pieces."""
-    parts, n_rows = [], 0
+    n_kept, n_rows, n_done = int(np.count_nonzero(kept)), 0, 0
+    X, y = np.empty((n_kept, 0)), np.empty(n_kept)
+    index: list[pd.Index] = []
     for frame in read_pieces(path, columns, PIECE_ROWS):
-        own = kept[n_rows : n_rows + len(frame)]
-        parts.append(frame.drop(columns=list(drop))[own])
-        n_rows += len(frame)
-    X = pd.concat(parts)
-    y = X.pop(label)
-    return Log(X, y.astype(np.int64) if (y == y.round()).all() else y)
+        own = np.flatnonzero(kept[n_rows : n_rows + len(frame)])
+        sensors = frame.drop(columns=[label, *drop])
+        if not index:
+            X = np.empty((n_kept, sensors.shape[1]))
+        X[n_done : n_done + len(own)] = sensors.to_numpy()[own]
+        y[n_done : n_done + len(own)] = frame[label].to_numpy()[own]
+        index.append(_copy(frame.index[own]))
+        n_rows, n_done = n_rows + len(frame), n_done + len(own)
+    rows = index[0].append(index[1:])
+    labels = y.astype(np.int64) if (y == y.round()).all() else y
+    return Log(pd.DataFrame(X, rows, sensors.columns, copy=False), pd.Series(labels, rows, name=label))

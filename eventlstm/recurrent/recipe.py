@@ -14,8 +14,11 @@ from ..training.threads import count_threads
 # Windows computed at a time within a step. Pieces of 32 allow two threads at the usual 64; from 64 units on they cost
 # nothing, below they cost a tenth.
 MICRO_BATCH, MICRO_BATCH_WIDE, WIDE = 64, 32, 64
-# Steps of "auto" at most. One of chunks has 512 labels, and 15 passes over more than 39,000 rows were learnt by heart.
-MOST_CHUNK_STEPS, MOST_WINDOW_STEPS = 1160, 6000
+# Steps of "auto" at most.
+MOST_STEPS = 6000
+# Those of chunks, of 512 labels each, but for some passes: 15 over more than 39,000 rows were learnt by heart, and one
+# over 600,000 found less than three (.70, .77).
+MOST_CHUNK_STEPS, FEWEST_PASSES = 1160, 3
 
 
 def make_recipe(estimator: Any, batches: Batches, **changes: Any) -> Recipe:
@@ -39,7 +42,8 @@ def micro_batch_size(estimator: Any) -> int:
 def _most_steps(max_steps: Any, batches: Batches) -> int | None:
     if max_steps != "auto":
         return None if max_steps is None else int(max_steps)
-    return MOST_CHUNK_STEPS if isinstance(batches, ChunkBatches) else MOST_WINDOW_STEPS
+    few = max(MOST_CHUNK_STEPS, FEWEST_PASSES * batches.n_batches) if isinstance(batches, ChunkBatches) else MOST_STEPS
+    return min(few, MOST_STEPS)
 
 
 def make_augment(augmentation: Any, n_channels: int, codes: tuple[int, ...]) -> Any:
