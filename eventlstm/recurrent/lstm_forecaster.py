@@ -81,8 +81,8 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
         Steps of the optimizer that ``max_epochs="auto"`` makes at least. Fewer left small logs undertrained.
     max_steps : int, "auto" or None, default=None
         Steps of the optimizer that ``max_epochs="auto"`` makes at most, but for a first pass over the data; "auto" is
-        6,000, and in step-by-step training 1,160 or three passes if they are more; None is no limit. On a large log the
-        loss stops falling long before 15 passes.
+        6,000, and in step-by-step training, where a step has 512 labels, 1,160 or three passes if they are more; None
+        is no limit. On a large log the loss stops falling long before 15 passes.
     batch_size : int, "auto" or None, default="auto"
         Windows in a step; None is the whole set. "auto" is 64 windows (8 chunks in step-by-step training), or fewer
         where an epoch would have less than `min_batches` steps.
