@@ -138,9 +138,9 @@ class TaggingNet(nn.Module):
         if self.crf is None:
             return scores[:, n_history:]  # (batch, labelled, n_outputs)
         scores = scores.to(self.crf.start.dtype)  # sums over time would suffer in a narrow type
-        all_labels = nn.functional.pad(labels, (n_history, 0))  # (batch, time)
-        all_known = nn.functional.pad(known, (n_history, 0))
-        return self.crf.conditional_logits(scores, all_labels, all_known, lengths)[:, n_history:]
+        before = self.crf.pass_over(scores[:, :n_history]) if n_history else None
+        left = None if lengths is None else lengths - n_history
+        return self.crf.conditional_logits(scores[:, n_history:], labels, known, left, before)
 
     def forward_steps(
         self, x: torch.Tensor, state: State | None = None, generator: torch.Generator | None = None

@@ -1,6 +1,6 @@
 """The conditional random field against the enumeration of all paths, in float64."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -29,8 +29,8 @@ def emissions():
 def score(crf, emission, path, allowed=None):
     """The score of a path, as a plain sum; minus infinity where a transition cannot be."""
     total = crf.start[path[0]] + sum(emission[t, k] for t, k in enumerate(path))
-    total = total + sum(crf.transitions[a, b] for a, b in zip(path[:-1], path[1:], strict=True))
-    possible = allowed is None or all(allowed[a, b] for a, b in zip(path[:-1], path[1:], strict=True))
+    total = total + sum(crf.transitions[a, b] for a, b in pairwise(path))
+    possible = allowed is None or all(allowed[a, b] for a, b in pairwise(path))
     return total.detach() if possible else torch.tensor(-torch.inf, dtype=torch.float64)
 
 
@@ -141,3 +141,13 @@ def test_long_chains_neither_overflow_nor_underflow():
     crf, e = field(), emissions().repeat(1, 400, 1) * 20
     assert crf.smooth(e).exp().sum(-1).sub(1).abs().max() < 1e-10
     assert torch.isfinite(crf.log_likelihood(e, crf.decode(e))).all()
+
+
+@torch.no_grad()
+def test_joined_spans_say_what_a_walk_does():
+    crf, lengths = field(ALLOWED), torch.tensor([5, 3, 1, 4])
+    for n_steps in range(1, STEPS + 1):
+        e, ends = emissions()[:, :n_steps], lengths.clamp(max=n_steps)
+        torch.testing.assert_close(crf.pass_over(e), crf.filter(e)[:, -1], **CLOSE)
+        found, wanted = (back(e, ends).log_softmax(-1) for back in (crf.join_back, crf.look_back))
+        torch.testing.assert_close(found, wanted, **CLOSE)
