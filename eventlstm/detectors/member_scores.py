@@ -39,8 +39,8 @@ class Ensemble(NamedTuple):
         if self.looks_ahead:
             raise ValueError(
                 f"{type(self.members[0]).__name__} with bidirectional=True or decoding='smoothed' judges a row by "
-                f"later ones, which {what} cannot. Set decoding='filtered' and bidirectional=False; predict_proba labels "
-                "whole logs after the fact."
+                f"later ones, which {what} cannot. Set decoding='filtered' and bidirectional=False; whole logs are "
+                "labelled after the fact by predict_proba."
             )
 
     def score_stretches(self, log: Rows, warm_up: int) -> np.ndarray:

@@ -405,7 +405,8 @@ n_classes)
         ndarray of shape (n_windows, n_timesteps), (n_windows, n_labelled) or (n_windows,)
             Classes, of the shape of `y` in `fit`.
         """
-        return self.classes_[self._decode(X, lengths, Decoder.labels)]
+        numbers = self._decode(X, lengths, Decoder.labels)
+        return self.classes_[numbers]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, *, lengths: Any = None) -> float:
         """Return the share of steps whose class is found.
@@ -581,6 +582,6 @@ def refuse_to_go_on(state: Any) -> None:
     """Refuse the state of a stretch that was judged as a whole."""
     if state is not None:
         raise ValueError(
-            "LSTMTagger judges a row by later ones too and cannot go on from the rows before. Pass whole stretches; or "
-            "set decoding='filtered' and bidirectional=False, which live use needs."
+            "LSTMTagger judges a row by later ones too, and cannot go on from the rows before. Pass whole stretches, "
+            "or set decoding='filtered' and bidirectional=False for live use."
         )

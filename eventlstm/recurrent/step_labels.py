@@ -25,12 +25,13 @@ class StepLabels(NamedTuple):
     sequence: np.ndarray  # (n_steps,) the number of the window or stretch that each is in, rising
 
     def count_transitions(self, labels: np.ndarray) -> np.ndarray:
-        """Return how often each of the classes `labels` follows each, (n_classes, n_classes), within a sequence."""
+        """Return the weight with which each of the classes `labels` follows each, (n_classes, n_classes)."""
         number = np.searchsorted(labels, self.y)
         used = self.weight > 0
         pairs = used[:-1] & used[1:] & (self.sequence[:-1] == self.sequence[1:])
         both = number[:-1][pairs] * len(labels) + number[1:][pairs]
-        return np.bincount(both, minlength=len(labels) ** 2).reshape(len(labels), -1)
+        counts = np.bincount(both, weights=self.weight[1:][pairs], minlength=len(labels) ** 2)
+        return counts.reshape(len(labels), -1)
 
 
 def check_step_labels(y: Any, windows: CheckedWindows, estimator: Any) -> tuple[np.ndarray, tuple[int, ...]]:
