@@ -34,10 +34,10 @@ class Ensemble(NamedTuple):
         """Whether members that go step by step judge a row by those after it, too."""
         return any(getattr(member, "looks_ahead", False) for member in self.members)
 
-    def refuse_to_look_ahead(self, what: str) -> None:
+    def refuse_to_look_ahead(self, what: str, error: type[Exception] = ValueError) -> None:
         """Refuse members that judge a row by those after it, where `what` takes rows as they come."""
         if self.looks_ahead:
-            raise ValueError(
+            raise error(
                 f"{type(self.members[0]).__name__} with bidirectional=True or decoding='smoothed' judges a row by "
                 f"later ones, which {what} cannot. Set decoding='filtered' and bidirectional=False; whole logs are "
                 "labelled after the fact by predict_proba."
