@@ -90,10 +90,10 @@ def read_split(options):
 
 def label_all(split, seed, smoke):
     """Yield the name of each recipe, its labels of the test part and its scores of the event."""
-    size = {"hidden_size": 8, "max_epochs": 2} if smoke else {}
+    size, members = ({"hidden_size": 8, "max_epochs": 2}, {"n_estimators": 1}) if smoke else ({}, {})
     for name, how in ({PLAIN: None} | TAGGERS).items():
         network = el.LSTMClassifier(**size) if how is None else el.LSTMTagger(**size, **how)
-        model = el.EventClassifier(network, random_state=seed).fit(*split.train)
+        model = el.EventClassifier(network, **members, random_state=seed).fit(*split.train)
         val, test = (model.predict_proba(part[0]) for part in (split.val, split.test))
         yield name, *decide(model.classes_, split, val, test)
         if how is None:

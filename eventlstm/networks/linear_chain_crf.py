@@ -92,7 +92,9 @@ class LinearChainCRF(nn.Module):
         """
         return self.transitions + self.barred
 
-    def filter(self, emissions: torch.Tensor, before: torch.Tensor | None = None) -> torch.Tensor:
+    def filter(
+        self, emissions: torch.Tensor, before: torch.Tensor | None = None, *, in_training: bool = False
+    ) -> torch.Tensor:
         """Return the probability of each class from the emissions up to each step (the forward algorithm).
 
         Parameters
@@ -101,20 +103,28 @@ class LinearChainCRF(nn.Module):
             Scores of the classes.
         before : Tensor of shape (batch, classes), optional
             What this returned at the step before: the chain goes on from there. Default: it begins here.
+        in_training : bool, default=False
+            As in `look_back`.
 
         Returns
         -------
         Tensor of shape (batch, time, classes)
             Logarithms of probabilities; those of a step do not hang on later ones.
         """
-        scores, out = self.scores(), []
-        for e in emissions.unbind(1):
-            ahead = self.start.expand_as(e) if before is None else move(before, scores)
-            before = (ahead + e).log_softmax(dim=-1)
-            out.append(before)
+        scores, first = self.scores(), emissions[:, 0]
+        message = (first + (self.start if before is None else move(before, scores))).log_softmax(dim=-1)
+        if in_training and emissions.shape[-1] <= MOST_JOINED:
+            seen = torch.cat([message[:, None], emissions[:, 1:]], dim=1)
+            return (seen + join_back(seen.flip(1), scores.T).flip(1)).log_softmax(dim=-1)
+        out = [message]
+        for e in emissions[:, 1:].unbind(1):
+            message = (move(message, scores) + e).log_softmax(dim=-1)
+            out.append(message)
         return torch.stack(out, dim=1)  # (batch, time, classes)
 
-    def look_back(self, emissions: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+    def look_back(
+        self, emissions: torch.Tensor, lengths: torch.Tensor | None = None, *, in_training: bool = False
+    ) -> torch.Tensor:
         """Return what later steps say of each class at each step (the backward algorithm).
 
         Parameters
@@ -123,12 +133,17 @@ class LinearChainCRF(nn.Module):
             Scores of the classes.
         lengths : Tensor of shape (batch,), optional
             Steps of each chain. Default: all.
+        in_training : bool, default=False
+            Whether gradients are wanted: few classes then go another way to the same numbers, sooner and in more
+            memory.
 
         Returns
         -------
         Tensor of shape (batch, time, classes)
-            Scores up to a constant at each step; zero at the last of a chain and behind it.
+            Scores up to a constant at each step, which is zero at the last of a chain and behind it.
         """
+        if in_training and emissions.shape[-1] <= MOST_JOINED:
+            return join_back(emissions, self.scores(), lengths)
         scores, n_steps = self.scores(), emissions.shape[1]
         beta = torch.zeros_like(emissions[:, 0])
         out = [beta]
@@ -192,29 +207,6 @@ class LinearChainCRF(nn.Module):
             path.append(pointer.gather(1, path[-1]))
         return torch.cat(path[::-1], dim=1)  # (batch, time)
 
-    def pass_over(self, emissions: torch.Tensor) -> torch.Tensor:
-        """Return what `filter` does at the last step, sooner where it is trained: pairs of steps are joined at a time.
-
-        Parameters
-        ----------
-        emissions : Tensor of shape (batch, time, classes)
-            Scores of the classes.
-
-        Returns
-        -------
-        Tensor of shape (batch, classes)
-            Logarithms of probabilities.
-        """
-        if emissions.shape[-1] > MOST_JOINED:
-            return self.filter(emissions)[:, -1]
-        message, steps = self.start + emissions[:, 0], self._matrices(emissions)
-        while steps.shape[1] > 1:
-            odd = steps[:, 2 * (steps.shape[1] // 2) :]
-            steps = torch.cat([join(steps[:, :-1:2], steps[:, 1::2]), odd], dim=1)
-        if steps.shape[1]:
-            message = move(message, steps[:, 0])
-        return message.log_softmax(dim=-1)
-
     def conditional_logits(
         self,
         emissions: torch.Tensor,
@@ -239,7 +231,7 @@ class LinearChainCRF(nn.Module):
         lengths : Tensor of shape (batch,), optional
             Steps of each chain. Default: all.
         before : Tensor of shape (batch, classes), optional
-            What `pass_over` returned for the steps before: the chain goes on from there. Default: it begins here.
+            What `filter` returned at the step before: the chain goes on from there. Default: it begins here.
 
         Returns
         -------
@@ -256,42 +248,7 @@ class LinearChainCRF(nn.Module):
                 summed = move((ahead[-1] + emissions[:, t]).log_softmax(dim=-1), scores)
                 following = torch.where(known[:, t, None], following, summed)
             ahead.append(following)
-        few = emissions.shape[-1] <= MOST_JOINED
-        behind = self.join_back(emissions, lengths) if few else self.look_back(emissions, lengths)
-        return torch.stack(ahead, dim=1) + emissions + behind
-
-    def join_back(self, emissions: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """Return what `look_back` does, sooner where it is trained and in more memory.
-
-        Spans of one, two, four ... steps are joined, for all steps at once (Hillis and Steele, 1986).
-
-        Parameters
-        ----------
-        emissions : Tensor of shape (batch, time, classes)
-            Scores of the classes.
-        lengths : Tensor of shape (batch,), optional
-            Steps of each chain. Default: all.
-
-        Returns
-        -------
-        Tensor of shape (batch, time, classes)
-            As `look_back`, up to a constant at each step.
-        """
-        spans = self._matrices(emissions)  # (batch, time - 1, classes, classes)
-        n_spans, n_classes = spans.shape[1], emissions.shape[-1]
-        if lengths is not None:
-            goes_on = torch.arange(1, n_spans + 1) < lengths[:, None]
-            stay = torch.full((n_classes, n_classes), 10 * BARRED).fill_diagonal_(0.0).to(spans)
-            spans = torch.where(goes_on.to(spans.device)[..., None, None], spans, stay)
-        length = 1
-        while length < n_spans:
-            joined = join(spans[:, :-length], spans[:, length:])
-            spans, length = torch.cat([joined, spans[:, -length:]], dim=1), 2 * length
-        return nn.functional.pad(spans.logsumexp(dim=-1), (0, 0, 0, 1))  # (batch, time, classes)
-
-    def _matrices(self, emissions: torch.Tensor) -> torch.Tensor:
-        """Return the scores of each step from one class to another, (batch, time - 1, classes, classes)."""
-        return self.scores() + emissions[:, 1:, None, :]
+        return torch.stack(ahead, dim=1) + emissions + self.look_back(emissions, lengths, in_training=True)
 
     def log_likelihood(
         self, emissions: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor | None = None
@@ -324,7 +281,21 @@ def move(message: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     return torch.logsumexp(message[:, :, None] + scores, dim=1)
 
 
-def join(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Return the scores over two spans of those over each, (batch, n_spans, classes, classes), up to a constant."""
-    joined = torch.logsumexp(first[..., None] + second[..., None, :, :], dim=-2)
-    return joined - joined.detach().amax(dim=(-2, -1), keepdim=True)
+def join_back(emissions: torch.Tensor, scores: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+    """Return what `LinearChainCRF.look_back` does over transitions `scores` (classes, classes).
+
+    Spans of one, two, four ... steps are joined, those of all steps at once (Hillis and Steele, "Data parallel
+    algorithms", 1986).
+    """
+    spans = scores + emissions[:, 1:, None, :]  # (batch, time - 1, classes, classes): from one step to the next
+    n_spans = spans.shape[1]
+    if lengths is not None:
+        goes_on = torch.arange(1, n_spans + 1) < lengths[:, None]
+        stay = torch.full_like(scores, 10 * BARRED).fill_diagonal_(0.0)
+        spans = torch.where(goes_on.to(spans.device)[..., None, None], spans, stay)
+    length = 1
+    while length < n_spans:
+        joined = torch.logsumexp(spans[:, :-length, :, :, None] + spans[:, length:, None], dim=-2)
+        joined = joined - joined.detach().amax(dim=(-2, -1), keepdim=True)  # a constant at each step
+        spans, length = torch.cat([joined, spans[:, -length:]], dim=1), 2 * length
+    return nn.functional.pad(spans.logsumexp(dim=-1), (0, 0, 0, 1))  # (batch, time, classes)

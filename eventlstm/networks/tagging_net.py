@@ -110,10 +110,12 @@ class TaggingNet(nn.Module):
         x: torch.Tensor,
         labels: torch.Tensor,
         known: torch.Tensor,
+        *,
+        smoothed: bool = True,
         generator: torch.Generator | None = None,
         lengths: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return logits of the last steps, which have labels: with a field, given the labels before each.
+        """Return logits of the last steps, which have labels: under a field, given the labels before each.
 
         Parameters
         ----------
@@ -123,6 +125,8 @@ class TaggingNet(nn.Module):
             Classes of the last steps of the windows, int64.
         known : Tensor of bool of shape (batch, labelled)
             Which of these are to be believed.
+        smoothed : bool, default=True
+            Whether a field is to judge a step by all steps; otherwise by those up to it, whatever the labels.
         generator : torch.Generator, optional
             Draws the dropout masks in training.
         lengths : Tensor of shape (batch,), optional
@@ -131,14 +135,17 @@ class TaggingNet(nn.Module):
         Returns
         -------
         Tensor of shape (batch, labelled, n_outputs)
-            Logits for a loss of each step; the sum of their cross-entropy is the negative log-likelihood.
+            Logits for a loss of each step. When smoothed, the sum of their cross-entropy is the negative
+            log-likelihood; else it is that of the filtered probabilities.
         """
         scores = self(x, generator, lengths)  # (batch, time, n_outputs)
         n_history = x.shape[1] - labels.shape[1]
         if self.crf is None:
             return scores[:, n_history:]  # (batch, labelled, n_outputs)
         scores = scores.to(self.crf.start.dtype)  # sums over time would suffer in a narrow type
-        before = self.crf.pass_over(scores[:, :n_history]) if n_history else None
+        if not smoothed:
+            return self.crf.filter(scores, in_training=True)[:, n_history:]
+        before = self.crf.filter(scores[:, :n_history], in_training=True)[:, -1] if n_history else None
         left = None if lengths is None else lengths - n_history
         return self.crf.conditional_logits(scores[:, n_history:], labels, known, left, before)
 

@@ -145,8 +145,8 @@ class LSTMTagger(ClassifierMixin, RecurrentEstimator):
     decoding : {"smoothed", "filtered"}, default="smoothed"
         What a step's label is judged by. "smoothed" takes all steps of the window, or of the stretch of a log: what is
         to be labelled after the fact. "filtered" takes the steps up to it alone, as live use needs, from a network that
-        is not `bidirectional`. Without `crf` a network that reads forward does so either way. It may be set anew after
-        `fit`.
+        is not `bidirectional`. Without `crf` a network that reads forward does so either way. It decides what is
+        trained; set anew after `fit` it is heeded, but a field serves best what it was trained for.
     forbid_unseen : bool, default=False
         Whether a transition that never occurs in training has no probability at all; needs `crf`.
     loss : str, Loss, callable or nn.Module, default="cross_entropy"
@@ -197,12 +197,14 @@ class LSTMTagger(ClassifierMixin, RecurrentEstimator):
     With fewer labels than steps, they are those of the last steps of each window, and the steps before are history: a
     field sums over all that their labels could be.
 
-    Under `crf`, training minimises the exact negative log-likelihood of the labels, written as a cross-entropy at each
-    step: that of its label, given the labels before it and all of the window. So any `loss` and `class_weight` can
-    take its place there; what they weigh is then this, not the marginal probability, and only the plain likelihood
-    leads to honest probabilities. `predict` finds the most probable path (Viterbi), `predict_proba` the probability of
-    each class at each step (forward-backward, or the forward algorithm when filtered); the two may differ. Transitions
-    begin as often as they were seen in training.
+    Under `crf` and smoothed, training minimises the exact negative log-likelihood of the labels, written as a
+    cross-entropy at each step: that of its label, given the labels before it and all of the window. So any `loss` and
+    `class_weight` can take its place there; what they weigh is then this, not the marginal probability, and only the
+    plain likelihood leads to honest probabilities. `predict` finds the most probable path (Viterbi), `predict_proba`
+    the probability of each class at each step (forward-backward); the two may differ. Filtered, training takes the loss
+    of the probability at each step from the steps up to it (the forward algorithm), which `predict_proba` returns: a
+    field trained by the likelihood leaves to later steps what it then lacks (on a made log of five phases .889 of the
+    rows were right, against .911). Transitions begin as often as they were seen in training.
 
     In ``EventClassifier(LSTMTagger(...))``, mode "stateful", each row of a run is judged after the fact when smoothed
     and looks ahead then: the run is scored as a whole, in memory that grows with it. Scoring row by row or in pieces
@@ -547,7 +549,9 @@ n_classes)
 
     def _step_windows(self, examples: Examples, weight: np.ndarray) -> Batches:
         weight = mean_one(weight).reshape(examples.y.shape)
-        return self._window_batches(examples.windows, self._encode(examples.y), weight, kind=StepWindows)
+        return self._window_batches(
+            examples.windows, self._encode(examples.y), weight, kind=StepWindows, smoothed=self.decoding == "smoothed"
+        )
 
     def _watched_windows(self, held_out: Examples, plan: Plan) -> Batches:
         steps = of_windows(held_out.y, held_out.windows, held_out.weight)
@@ -556,7 +560,9 @@ n_classes)
     def _step_chunks(
         self, X: np.ndarray, y: np.ndarray, weight: np.ndarray, starts: np.ndarray, **size: int
     ) -> Batches:
-        return self._chunk_batches(X, starts, self._encode(y), mean_one(weight), kind=StepChunks, **size)
+        return self._chunk_batches(
+            X, starts, self._encode(y), mean_one(weight), kind=StepChunks, smoothed=self.decoding == "smoothed", **size
+        )
 
     def _decode(self, X: Any, lengths: Any, decode: Callable[..., torch.Tensor]) -> np.ndarray:
         """Return what a decoder says of the labelled steps of windows, in the shape of the labels in `fit`."""

@@ -1,9 +1,12 @@
 """Windows and chunks with a label at their last steps, for networks that are told the labels in training.
 
-Targets and weights are ``(batch, labelled)``; a step without weight has no label that counts.
+Targets and weights are ``(batch, labelled)``; a step without weight has no label that counts. `smoothed` says whether a
+step may be judged by later ones.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,17 +17,33 @@ from .batches import Batch, ChunkBatches, Output, WindowBatches
 class StepWindows(WindowBatches):
     """Windows with a label at each of their last steps, in a new order every epoch."""
 
+    def __init__(self, *data: Any, smoothed: bool, **how: Any) -> None:
+        super().__init__(*data, **how)
+        self.smoothed = smoothed
+
     def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
         """Return logits of the labelled steps, (batch, labelled, n_outputs), and no price."""
-        return forward_labelled(module, batch, generator), None
+        return forward_labelled(module, batch, generator, smoothed=self.smoothed), None
+
+    def contents(self) -> list[Any]:
+        """Return all that decides what is trained on."""
+        return [*super().contents(), self.smoothed]
 
 
 class StepChunks(ChunkBatches):
     """Chunks of a log that end with their stretch: a network that reads ahead is not shown copies behind it."""
 
+    def __init__(self, *data: Any, smoothed: bool, **how: Any) -> None:
+        super().__init__(*data, **how)
+        self.smoothed = smoothed
+
     def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
         """Return logits of the labelled steps, (batch, stride, n_outputs), and no price."""
-        return forward_labelled(module, batch, generator), None
+        return forward_labelled(module, batch, generator, smoothed=self.smoothed), None
+
+    def contents(self) -> list[Any]:
+        """Return all that decides what is trained on."""
+        return [*super().contents(), self.smoothed]
 
     def _lengths(self, inside: torch.Tensor) -> torch.Tensor | None:
         if inside[:, -1].all():
@@ -33,9 +52,10 @@ class StepChunks(ChunkBatches):
         return (self.burn_in + self.stride - n_behind).cpu()
 
 
-def forward_labelled(module: nn.Module, batch: Batch, generator: torch.Generator | None) -> torch.Tensor:
+def forward_labelled(
+    module: nn.Module, batch: Batch, generator: torch.Generator | None, *, smoothed: bool
+) -> torch.Tensor:
     """Return logits of the labelled steps of a batch, from a network that is told which labels count."""
-    logits: torch.Tensor = module.forward_labelled(  # type: ignore[operator]
-        batch.x, batch.target, batch.weight > 0, generator, batch.lengths
-    )
+    how = {"smoothed": smoothed, "generator": generator, "lengths": batch.lengths}
+    logits: torch.Tensor = module.forward_labelled(batch.x, batch.target, batch.weight > 0, **how)  # type: ignore[operator]
     return logits

@@ -148,6 +148,9 @@ def test_joined_spans_say_what_a_walk_does():
     crf, lengths = field(ALLOWED), torch.tensor([5, 3, 1, 4])
     for n_steps in range(1, STEPS + 1):
         e, ends = emissions()[:, :n_steps], lengths.clamp(max=n_steps)
-        torch.testing.assert_close(crf.pass_over(e), crf.filter(e)[:, -1], **CLOSE)
-        found, wanted = (back(e, ends).log_softmax(-1) for back in (crf.join_back, crf.look_back))
+        message = crf.filter(emissions())[:, -1]
+        for before in (None, message):
+            found, wanted = (crf.filter(e, before, in_training=way) for way in (True, False))
+            torch.testing.assert_close(found, wanted, **CLOSE)
+        found, wanted = (crf.look_back(e, ends, in_training=way).log_softmax(-1) for way in (True, False))
         torch.testing.assert_close(found, wanted, **CLOSE)

@@ -218,6 +218,13 @@ def test_filtered_scores_of_a_prefix_are_a_prefix_of_the_scores():
     np.testing.assert_allclose(smoothed[-1], whole[-1], atol=1e-6)  # where nothing comes after
 
 
+def test_a_filtered_field_is_trained_on_what_it_says():
+    X, y = chains(10, 30)
+    model = tiny(crf=True, decoding="filtered", precision="float64", batch_size=None).fit(X, y, X_val=X, y_val=y)
+    wanted = -np.log(np.take_along_axis(model.predict_proba(X), y[..., None], axis=2)).mean()
+    assert model.history_[-1]["valid_loss"] == pytest.approx(wanted, abs=1e-9)
+
+
 def test_training_on_steps_learns_what_steps_show():
     X, y = chains(8, 100)
     starts = np.arange(8) * 100
