@@ -93,7 +93,8 @@ def sees(member: Any, n_channels: int, n_steps: int | None) -> bool:
     if hasattr(member, "module_"):
         architecture = member.module_.architecture
         if n_steps is not None:
-            return bool((member.n_timesteps_, member.n_channels_) == (n_steps, n_channels))
+            one_label = not getattr(member, "label_shape_", ())  # of the last step, not of all
+            return bool(one_label and (member.n_timesteps_, member.n_channels_) == (n_steps, n_channels))
         causal = architecture.get("pooling") == "last" and not architecture["bidirectional"]
         return bool((causal or "crf" in architecture) and member.n_channels_ == n_channels)
     return n_steps is not None and takes(member, n_steps * n_channels)

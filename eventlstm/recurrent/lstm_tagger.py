@@ -224,11 +224,12 @@ class LSTMTagger(ClassifierMixin, RecurrentEstimator):
     >>> from eventlstm import LSTMTagger
     >>> rng = np.random.default_rng(0)
     >>> y = rng.integers(2, size=(60, 4)).repeat(5, axis=1)
-    >>> X = y[..., None] + rng.normal(size=(60, 20, 1))
-    >>> model = LSTMTagger(hidden_size=8, crf=True, bidirectional=True, max_epochs=30, random_state=0).fit(X, y)
+    >>> X = 2 * y[..., None] + rng.normal(size=(60, 20, 1))
+    >>> small = LSTMTagger(hidden_size=8, crf=True, dropout=0, lr=0.01, batch_size=8, max_epochs=30, random_state=0)
+    >>> model = small.fit(X, y)
     >>> model.predict(X).shape, model.predict_proba(X).shape
     ((60, 20), (60, 20, 2))
-    >>> bool(model.score(X, y) > 0.85)
+    >>> bool(model.score(X, y) > 0.9)
     True
     """
 
