@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         to_events,
         to_labels,
     )
-    from .recurrent import BalancedBaggingLSTMClassifier, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
+    from .recurrent import BalancedBaggingLSTMClassifier, LSTMAutoencoder, LSTMClassifier, LSTMForecaster, LSTMTagger
     from .sampling import TemporalOversampler, WindowSampler
     from .serving import StreamingDetector
     from .training import Augmentation
@@ -44,7 +44,7 @@ ROOMS = {
     "fleets": "read_excerpt score_logs",
     "logs": "CausalFeatures EventTimeSplit FlattenWindows ForwardFill LogWindows RunKFold RunTimeSplit "
     "forecast_windows horizon_labels read_log suggest_window_size to_events to_labels",
-    "recurrent": "BalancedBaggingLSTMClassifier LSTMAutoencoder LSTMClassifier LSTMForecaster",
+    "recurrent": "BalancedBaggingLSTMClassifier LSTMAutoencoder LSTMClassifier LSTMForecaster LSTMTagger",
     "sampling": "TemporalOversampler WindowSampler",
     "serving": "StreamingDetector",
     "training": "Augmentation",

@@ -61,7 +61,8 @@ class EventClassifier(OcclusionMixin, ClassifierMixin, BaseEstimator):
         like needs to be given. In mode "stateful" it must offer `fit_steps` and `predict_proba_steps`, the latter also
         for several stretches side by side, as ours do; in mode "windows" any scikit-learn classifier with
         `predict_proba` will do, and any detector of outliers, such as `LSTMAutoencoder`: it learns the more frequent of
-        two classes, and the other is what is abnormal to it.
+        two classes, and the other is what is abnormal to it. `LSTMTagger` labels the rows of a log after the fact, or,
+        with ``decoding="filtered"``, as they come.
     window_size : int, default=32
         Rows of history: the length of a window in mode "windows", the burn-in before the labelled rows of a chunk
         in mode "stateful". Early rows of a run are padded with copies of its first row.
@@ -292,6 +293,9 @@ default=("relative", "whitened")
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class at every row, from the rows up to it.
 
+        In mode "stateful", an `LSTMTagger` that is smoothed or bidirectional judges a row by those after it, too: each
+        run is then labelled after the fact, as a whole.
+
         Parameters
         ----------
         X : DataFrame or array of shape (n_rows, n_sensors)
@@ -332,11 +336,14 @@ default=("relative", "whitened")
         Raises
         ------
         ValueError
-            If `rows` are not of the log, or the model was saved by a version that did not learn what is usual.
+            If `rows` are not of the log, the model was saved by a version that did not learn what is usual, or an
+            `LSTMTagger` in it looks ahead.
         """
         check_is_fitted(self)
         refuse_unknown_usual(self)
         log, ensemble = check_scoring(self, X), ensemble_of(self)
+        if self.mode == "stateful":
+            ensemble.refuse_to_look_ahead("hiding sensors up to a row")
         hide = hide_in_stretches if self.mode == "stateful" else hide_in_windows
         return hide(ensemble, log, self.window_size_, self.usual_, check_rows(rows, len(log.values)))
 
