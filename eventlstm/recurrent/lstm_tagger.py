@@ -75,9 +75,10 @@ class LSTMTagger(ClassifierMixin, RecurrentEstimator):
         many as it takes to make `min_steps` steps on a small set.
     min_steps : int, default=800
         Steps of the optimizer that ``max_epochs="auto"`` makes at least. Fewer left small logs undertrained.
-    max_steps : int or None, default=6000
-        Steps of the optimizer that ``max_epochs="auto"`` makes at most, but for a first pass over the data; None is no
-        limit. On a large log the loss stops falling long before 15 passes.
+    max_steps : int, "auto" or None, default="auto"
+        Steps of the optimizer that ``max_epochs="auto"`` makes at most, but for a first pass over the data; "auto" is
+        6,000, and in step-by-step training, where a step has 512 labels, 1,160 or three passes if they are more; None
+        is no limit. On a large log the loss stops falling long before 15 passes.
     batch_size : int, "auto" or None, default="auto"
         Windows in a step; None is the whole set. "auto" is 64 windows (8 chunks in step-by-step training), or fewer
         where an epoch would have less than `min_batches` steps.
@@ -233,7 +234,7 @@ class LSTMTagger(ClassifierMixin, RecurrentEstimator):
     True
     """
 
-    max_steps: int | None = 6000
+    max_steps: int | str | None = "auto"
     crf: bool = False
     decoding: str = "smoothed"
     forbid_unseen: bool = False

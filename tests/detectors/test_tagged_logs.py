@@ -8,7 +8,7 @@ import pytest
 
 import eventlstm as el
 from eventlstm import EventClassifier, LSTMTagger, StreamingDetector
-from eventlstm.serving.score_in_pieces import ScoreInPieces
+from eventlstm.fleets.score_in_pieces import ScoreInPieces
 
 from .test_event_classifier import ROUNDING, X_TEST, Y_TEST, X, y
 
