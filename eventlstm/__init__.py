@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .archive import load, save
     from .detectors import AnomalyDetector, EventBlend, EventClassifier
     from .evaluation import refit_nanmean, report
-    from .fleets import score_logs
+    from .fleets import read_excerpt, score_logs
     from .logs import (
         CausalFeatures,
         EventTimeSplit,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         to_events,
         to_labels,
     )
-    from .recurrent import BalancedBaggingLSTMClassifier, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
+    from .recurrent import BalancedBaggingLSTMClassifier, LSTMAutoencoder, LSTMClassifier, LSTMForecaster, LSTMTagger
     from .sampling import TemporalOversampler, WindowSampler
     from .serving import StreamingDetector
     from .training import Augmentation
@@ -41,10 +41,10 @@ ROOMS = {
     "archive": "load save",
     "detectors": "AnomalyDetector EventBlend EventClassifier",
     "evaluation": "refit_nanmean report",
-    "fleets": "score_logs",
+    "fleets": "read_excerpt score_logs",
     "logs": "CausalFeatures EventTimeSplit FlattenWindows ForwardFill LogWindows RunKFold RunTimeSplit "
     "forecast_windows horizon_labels read_log suggest_window_size to_events to_labels",
-    "recurrent": "BalancedBaggingLSTMClassifier LSTMAutoencoder LSTMClassifier LSTMForecaster",
+    "recurrent": "BalancedBaggingLSTMClassifier LSTMAutoencoder LSTMClassifier LSTMForecaster LSTMTagger",
     "sampling": "TemporalOversampler WindowSampler",
     "serving": "StreamingDetector",
     "training": "Augmentation",

@@ -113,6 +113,7 @@ def _read_parquet(path: Path, wanted: list[str] | None, n_rows: int) -> Iterator
             table = batch.to_pandas(ignore_metadata=True, date_as_object=False)
             named = {name: kind.categories.dtype for name, kind in table.dtypes.items() if kind == "category"}
             yield table.astype(named)
+            pyarrow.default_memory_pool().release_unused()  # Arrow else keeps what a piece has taken
 
 
 def _read_csv(path: Path, wanted: list[str] | None, runs: tuple[str, ...], n_rows: int) -> Iterator[pd.DataFrame]:

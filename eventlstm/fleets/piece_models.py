@@ -51,6 +51,8 @@ class ClassifierPart(Part):
         super().__init__(model)
         self.ensemble, self.n_history = ensemble_of(model), history_of(model)
         self.is_stateful = model.mode == "stateful"
+        if self.is_stateful:
+            self.ensemble.refuse_to_look_ahead("scoring in pieces", NoPiecesError)
 
     def say(self, frame: pd.DataFrame, piece: Piece) -> np.ndarray:
         """Return the probabilities (n_rows, n_classes) of the next piece."""
