@@ -154,13 +154,14 @@ def _describe_model(
     name: str, log: ScoredLog, budget: float, precision: FloatArray, ahead: FloatArray | None
 ) -> dict[str, Any]:
     """Return a row of the table of models."""
-    n_events, n_rows = len(log.events.first), log.n_rows
+    n_events = len(log.events.first)
+    has_rows = len(log.scores) == log.n_rows <= MOST_VUS_ROWS  # the neighbours of a sample are others
     has_both = n_events > 0 and log.events.total_quiet_time > 0
     return {
         "name": name,
         "average_precision": _interval(precision, n_events),
         "ahead": None if ahead is None else _interval(ahead, n_events),
-        "vus_pr": float(vus_pr_score(log.y, log.scores)) if n_events > 0 and n_rows <= MOST_VUS_ROWS else np.nan,
+        "vus_pr": float(vus_pr_score(log.y, log.scores)) if n_events > 0 and has_rows else np.nan,
         "found_at_budget": list(binomial_interval(log.best_within(budget)[1], n_events)) if has_both else [np.nan] * 3,
     }
 
