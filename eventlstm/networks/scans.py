@@ -3,7 +3,8 @@
 Taken step by step through autograd, a layer costs ten times one that has a kernel. Here the steps write into memory
 that is there already, what their gradients do not have from one another is computed for all at once, and one product
 makes the gradients of all weights. These lie side by side: a step is one product with what is below it, the rows of h,
-x and one. Arrays are ``(time, ..., hidden, batch)``: a gate of a step is then one piece of memory.
+x and one. Arrays are ``(time, ..., hidden, batch)``: a gate of a step is then one piece of memory. The steps are in
+torch's inference mode, which keeps no books on them (an eighth of the time); what goes out is made outside of it.
 
 The hyperbolic tangent is ``tanh(a) = 2 sigmoid(2 a) - 1``: on some processors it takes five times as long as the
 logistic function. For that, memories are held as ``2 c`` and candidates as ``g / 2``; an LSTM's outputs are held as
@@ -98,35 +99,29 @@ class LSTMScan(Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:  # noqa: D102
-        x, h_0, c_0, W, R, b, p, m = inputs
-        n, n_steps, n_sequences = R.shape[1], x.shape[1], x.shape[0]
-        weights = scale(torch.cat([R, W, b[:, None]], dim=1), -1.0, n, slice(2 * n, 3 * n))
-        below, hs, m = stack_below(x, -h_0, m)
-        cs = x.new_empty(n_steps + 1, n, n_sequences)
-        torch.mul(c_0.t(), 2, out=cs[0])
-        P = None if p is None else p.view(3, n, 1).expand(3, n, n_sequences) / 2
-        gates, s = x.new_empty(n_steps, 4, n, n_sequences), x.new_empty(n_steps, n, n_sequences)
-        run_lstm(weights, below, hs, cs, gates, s, P, m)
-        ctx.save_for_backward(weights, below, m, hs, cs, gates, s, P)
+        with torch.inference_mode():
+            weights, below, m, hs, cs, gates, s, P = run_lstm(*inputs)
+        ctx.kept = weights, below, m, hs, cs, gates, s, P
         return -hs[1:].permute(2, 0, 1), cs[-1].t() / 2
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:  # noqa: D102
-        weights, below, m, hs, cs, gates, s, P = ctx.saved_tensors
+        weights, below, m, hs, cs, gates, s, P = ctx.kept
         n = gates.shape[2]
-        dh, dc = as_steps(gradients[0], -1.0), (gradients[1].t() / 2).contiguous()
-        slopes, dc_dh, dc_dc = lstm_slopes(hs, cs, gates, s, P)
-        da = slopes.view(len(slopes), 4 * n, -1)  # at the end of the steps back
-        steps = zip(dh[1:].unbind(), dh.unbind(), slopes[:, :3].unbind(), slopes[:, 3].unbind(), strict=False)
-        back = list(zip(steps, da.unbind(), dc_dh.unbind(), dc_dc.unbind(), strict=True))
-        R_t = weights[:, :n].t().contiguous()
-        for (dh_t, dh_before, da_ifg, da_o), da_t, to_c, kept in reversed(back):
-            dc.addcmul_(dh_t, to_c)
-            da_ifg.mul_(dc)
-            da_o.mul_(dh_t)
-            dc.mul_(kept)
-            go_back(dh_before, R_t, da_t, m)
+        with torch.inference_mode():
+            dh, dc = as_steps(gradients[0], -1.0), (gradients[1].t() / 2).contiguous()
+            slopes, dc_dh, dc_dc = lstm_slopes(hs, cs, gates, s, P)
+            da = slopes.view(len(slopes), 4 * n, -1)  # at the end of the steps back
+            dh_t, R_t = dh.unbind(), weights[:, :n].t().contiguous()
+            da_of = slopes[:, :3].unbind(), slopes[:, 3].unbind(), da.unbind()
+            back = list(zip(dh_t[1:], dh_t, *da_of, dc_dh.unbind(), dc_dc.unbind(), strict=False))
+            for dh_now, dh_before, da_ifg, da_o, da_all, to_c, kept in reversed(back):
+                dc.addcmul_(dh_now, to_c)
+                da_ifg.mul_(dc)
+                da_o.mul_(dh_now)
+                dc.mul_(kept)
+                go_back(dh_before, R_t, da_all, m)
         dx, dweights = spread(weights, below, da, n, ctx.needs_input_grad[0])
         dR, dW, db = scale(dweights, -1.0, n, slice(2 * n, 3 * n)).split([n, below.shape[1] - n - 1, 1], dim=1)
         dp = None if P is None else peephole_gradients(slopes, cs)
@@ -134,17 +129,23 @@ class LSTMScan(Function):
 
 
 def run_lstm(
-    weights: torch.Tensor,
-    below: torch.Tensor,
-    hs: torch.Tensor,
-    cs: torch.Tensor,
-    gates: torch.Tensor,
-    s: torch.Tensor,
-    P: torch.Tensor | None,
+    x: torch.Tensor,
+    h_0: torch.Tensor,
+    c_0: torch.Tensor,
+    W: torch.Tensor,
+    R: torch.Tensor,
+    b: torch.Tensor,
+    p: torch.Tensor | None,
     m: torch.Tensor | None,
-) -> None:
-    """Fill in all steps but the states before the first: outputs, memories, gates, and ``s = sigmoid(2 c)``."""
-    n_steps, n = gates.shape[0], gates.shape[2]
+) -> tuple[Any, ...]:
+    """Return all that the way back needs: outputs, memories, gates and ``s = sigmoid(2 c)`` of all steps among it."""
+    n, n_steps, n_sequences = R.shape[1], x.shape[1], x.shape[0]
+    weights = scale(torch.cat([R, W, b[:, None]], dim=1), -1.0, n, slice(2 * n, 3 * n))
+    below, hs, m = stack_below(x, -h_0, m)
+    cs = x.new_empty(n_steps + 1, n, n_sequences)
+    torch.mul(c_0.t(), 2, out=cs[0])
+    P = None if p is None else p.view(3, n, 1).expand(3, n, n_sequences) / 2
+    gates, s = x.new_empty(n_steps, 4, n, n_sequences), x.new_empty(n_steps, n, n_sequences)
     half = torch.full_like(cs[0], 0.5)  # faster than a number
     i, f, g, o = (gate.unbind() for gate in gates.unbind(1))
     h, c, s_by_step = hs.unbind(), cs.unbind(), s.unbind()
@@ -168,6 +169,7 @@ def run_lstm(
         torch.addcmul(o[t], o[t], s_by_step[t], value=-2, out=h[t + 1])
         if m is not None:
             torch.mul(h[t + 1], m, out=h_masked[t + 1])
+    return weights, below, m, hs, cs, gates, s, P
 
 
 def lstm_slopes(
@@ -212,29 +214,26 @@ class GRUScan(Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:  # noqa: D102
-        x, h_0, W, R, b, b_h, m = inputs
-        n, n_steps, n_sequences = R.shape[1], x.shape[1], x.shape[0]
-        weights = scale(gru_rows(W, R, b, b_h), 2.0, n, slice(2 * n, 4 * n))
-        below, hs, m = stack_below(x, h_0 / 2, m)
-        gates = x.new_empty(n_steps, 4, n, n_sequences)
-        run_gru(weights, below, hs, gates, m)
-        ctx.save_for_backward(weights, below, m, hs, gates)
+        with torch.inference_mode():
+            weights, below, m, hs, gates = run_gru(*inputs)
+        ctx.kept = weights, below, m, hs, gates
         return (2 * hs[1:]).permute(2, 0, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:  # noqa: D102
-        weights, below, m, hs, gates = ctx.saved_tensors
-        n, dh, slopes = gates.shape[2], as_steps(gradients[0], 2.0), gru_slopes(hs, gates)
-        da = slopes.view(len(slopes), 4 * n, -1)  # at the end of the steps back
-        from_h = da[:, : 3 * n].unbind()
-        steps = zip(dh[1:].unbind(), dh.unbind(), slopes.unbind(), strict=False)
-        back = list(zip(steps, from_h, gates[:, 1].unbind(), strict=True))
-        R_t = weights[: 3 * n, :n].t().contiguous()
-        for (dh_t, dh_before, da_t), da_h, kept in reversed(back):
-            da_t.mul_(dh_t)
-            dh_before.addcmul_(dh_t, kept)
-            go_back(dh_before, R_t, da_h, m)
+        weights, below, m, hs, gates = ctx.kept
+        n = gates.shape[2]
+        with torch.inference_mode():
+            dh, slopes = as_steps(gradients[0], 2.0), gru_slopes(hs, gates)
+            da = slopes.view(len(slopes), 4 * n, -1)  # at the end of the steps back
+            from_h = da[:, : 3 * n].unbind()
+            dh_t, R_t = dh.unbind(), weights[: 3 * n, :n].t().contiguous()
+            back = list(zip(dh_t[1:], dh_t, slopes.unbind(), from_h, gates[:, 1].unbind(), strict=False))
+            for dh_now, dh_before, da_all, da_h, kept in reversed(back):
+                da_all.mul_(dh_now)
+                dh_before.addcmul_(dh_now, kept)
+                go_back(dh_before, R_t, da_h, m)
         dx, dweights = spread(weights, below, da, n, ctx.needs_input_grad[0])
         scale(dweights, 2.0, n, slice(2 * n, 4 * n))
         dW, dR = torch.cat([dweights[: 2 * n], dweights[3 * n :]]), dweights[: 3 * n]
@@ -242,10 +241,19 @@ class GRUScan(Function):
 
 
 def run_gru(
-    weights: torch.Tensor, below: torch.Tensor, hs: torch.Tensor, gates: torch.Tensor, m: torch.Tensor | None
-) -> None:
-    """Fill in all steps but the state before the first: outputs and gates."""
-    n_steps, n = gates.shape[0], gates.shape[2]
+    x: torch.Tensor,
+    h_0: torch.Tensor,
+    W: torch.Tensor,
+    R: torch.Tensor,
+    b: torch.Tensor,
+    b_h: torch.Tensor,
+    m: torch.Tensor | None,
+) -> tuple[Any, ...]:
+    """Return all that the way back needs: outputs and gates of all steps among it."""
+    n, n_steps, n_sequences = R.shape[1], x.shape[1], x.shape[0]
+    weights = scale(gru_rows(W, R, b, b_h), 2.0, n, slice(2 * n, 4 * n))
+    below, hs, m = stack_below(x, h_0 / 2, m)
+    gates = x.new_empty(n_steps, 4, n, n_sequences)
     half = torch.full_like(hs[0], 0.5)  # faster than a number
     r, z, q, g = (row.unbind() for row in gates.unbind(1))
     whole, a_rz = gates.view(n_steps, 4 * n, -1).unbind(), gates[:, :2].unbind()
@@ -259,6 +267,7 @@ def run_gru(
         torch.lerp(g[t], h[t], z[t], out=h[t + 1])
         if m is not None:
             torch.mul(h[t + 1], m, out=h_masked[t + 1])
+    return weights, below, m, hs, gates
 
 
 def gru_rows(W: torch.Tensor, R: torch.Tensor, b: torch.Tensor, b_h: torch.Tensor) -> torch.Tensor:
