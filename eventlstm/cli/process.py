@@ -14,6 +14,8 @@ from .entry import INTERRUPT, INTERRUPTED
 from .secrets import hide_users
 
 BAD_INPUT = 2
+# What oneDNN keeps for each length of a block that a network has seen, up to 1,024 of them, 0.7 MB each.
+FEW_LENGTHS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16"
 SIGNALLED = 128  # and the number of the signal, as shells say it
 CLOSED_PIPE = SIGNALLED + 13
 ENDED_BY = ("SIGTERM", "SIGHUP")
@@ -30,6 +32,7 @@ FAILED = ("the computation failed", "If --device is not cpu, try --device cpu.")
 
 def run_to_end(arguments: Sequence[str] | None) -> int:
     """Run a command and return its exit code, one line said where something ended it early."""
+    os.environ.setdefault(*FEW_LENGTHS)  # before torch computes
     with until_nobody_reads(), ended_by_signals():
         name = "eventlstm"
         try:
