@@ -1,6 +1,7 @@
 """How Sphinx builds the manual: `python -m sphinx -W -j auto -b html docs docs/_build/html`, without a network."""
 
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -16,9 +17,11 @@ import inventories
 import live_report
 import reference_pages
 
+SHAPE = re.compile(r"(\w)_(?=[,)]| \*)")
+
 project = "eventlstm"
 author = "The eventlstm developers"
-copyright = author  # noqa: A001 - Sphinx asks for this name
+copyright = author
 version = release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 
 extensions = [
@@ -33,7 +36,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "_tools", "examples", "**.ipynb_checkpoints", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "_tools", "examples", "gallery/*.ipynb", "**.ipynb_checkpoints", "sg_execution_times.rst"]
 default_role = "py:obj"
 show_warning_types = True
 # The plot directive and the gallery hold functions in their settings, which no cache can keep.
@@ -111,3 +114,12 @@ copybutton_prompt_is_regexp = True
 copied_pages.write(ROOT, DOCS)
 live_report.write(DOCS / "_build" / "live")
 reference_pages.write(DOCS)
+
+
+def setup(app):
+    """Let names such as `n_features_in_` stand in the shapes of docstrings: to Sphinx, the underscore makes a link."""
+    app.connect("autodoc-process-docstring", escape_shapes, priority=400)  # before numpydoc reads them
+
+
+def escape_shapes(app, what, name, obj, options, lines):
+    lines[:] = [SHAPE.sub(r"\1\\_", line) if "of shape (" in line else line for line in lines]

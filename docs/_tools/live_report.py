@@ -1,4 +1,4 @@
-"""The report that the site shows: what `eventlstm demo` writes, of a smaller network so that a build is not kept waiting."""
+"""The report that the site shows: what `eventlstm demo` writes, of smaller networks to spare the build time."""
 
 import os
 import subprocess

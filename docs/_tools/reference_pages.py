@@ -32,7 +32,6 @@ MODULE_TITLES = {
     "networks": "Networks",
     "datasets": "Made logs",
 }
-GENERIC = {"fit", "predict", "score", "transform"}
 
 
 def write(docs: Path) -> None:
@@ -85,12 +84,18 @@ def page(address: str, name: str, guide: dict[str, list[str]]) -> str:
     head = f"{name}\n{'=' * len(name)}\n\n.. currentmodule:: {address}\n\n{in_guide(full, guide)}"
     if inspect.isclass(found):
         methods = list(own_methods(found))
-        body = f".. autoclass:: {name}\n\n" + "".join(f"   .. automethod:: {method}\n\n" for method in methods)
+        body = f".. autoclass:: {name}\n\n" + "".join(
+            f"   .. {role(found, method)}:: {method}\n\n" for method in methods
+        )
     elif callable(found):
         body = f".. autofunction:: {name}\n\n"
     else:
         body = f".. autodata:: {name}\n   :no-value:\n\n"
     return head + body + f".. minigallery:: {full}\n   :add-heading: Examples of the gallery\n"
+
+
+def role(of_class: type, name: str) -> str:
+    return "autoproperty" if isinstance(getattr(of_class, name), property) else "automethod"
 
 
 def own_methods(of_class: type) -> Iterator[str]:

@@ -26,4 +26,4 @@ policy.threshold = el.choose_threshold(log.y, score, policy=policy, max_false_al
 policy.to_events(score).head()
 
 # %%
-EventTimelineDisplay.from_predictions(log.y, score, policy=policy).plot()
+EventTimelineDisplay.from_predictions(log.y, score, policy=policy)

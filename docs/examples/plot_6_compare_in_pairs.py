@@ -32,7 +32,7 @@ intervals = {name: bootstrap_interval(average_precision_score, log.y, score[name
 difference = bootstrap_interval(average_precision_score, log.y, score["LSTM"], paired_with=score["trees"], **draws)
 intervals["LSTM less trees"] = difference
 figure, axis = plt.subplots(figsize=(8, 2))
-for row, (name, (estimate, low, high)) in enumerate(intervals.items()):
+for row, (estimate, low, high) in enumerate(intervals.values()):
     axis.plot([low, high], [row, row], linewidth=3, alpha=0.5, color="tab:blue")
     axis.plot(estimate, row, "o", color="tab:blue")
 axis.axvline(0, color="black", linestyle=":")

@@ -19,7 +19,12 @@ X[y == 1, 30:36, 1] += 2.5
 model = el.LSTMClassifier(pooling="additive", hidden_size=16, max_epochs=20, lr=0.01, random_state=0)
 model.fit(X[:400], y[:400])
 proba = model.predict_proba(X[400:])[:, 1]
-print("mean probability with a bump:", proba[y[400:] == 1].mean().round(2), "and without:", proba[y[400:] == 0].mean().round(2))
+print(
+    "mean probability with a bump:",
+    proba[y[400:] == 1].mean().round(2),
+    "and without:",
+    proba[y[400:] == 0].mean().round(2),
+)
 
 # %%
-AttentionDisplay.from_estimator(model, X[400:][y[400:] == 1][:8], event=range(30, 36)).plot()
+AttentionDisplay.from_estimator(model, X[400:], event=y[400:] == 1)

@@ -17,7 +17,7 @@ target = torch.ones(len(proba), dtype=torch.int64)
 
 figure, axis = plt.subplots()
 for name in ("cross_entropy", "focal", "asymmetric"):
-    loss = losses.make_loss(name).prepare(np.array([950.0, 50.0]))
-    axis.plot(proba, loss(logits, target).numpy() if callable(loss) else proba, label=name)
+    loss = losses.make_loss(name).prepare([950, 50], [10, 10])
+    axis.plot(proba, loss(logits, target), label=name)
 axis.set(xlabel="probability of the right class", ylabel="loss", yscale="log", ylim=(1e-4, 10))
 axis.legend()

@@ -7,7 +7,7 @@ ANSWER = {"boxstyle": "round,pad=0.45", "facecolor": "#fdf3e1", "edgecolor": "#c
 
 
 def draw():
-    figure, axis = plt.subplots(figsize=(8, 3.9))
+    _, axis = plt.subplots(figsize=(8, 3.9))
     axis.set(xlim=(0, 10), ylim=(0, 10))
     axis.axis("off")
     question(axis, (1.1, 5), "What is a sample?")
@@ -22,7 +22,10 @@ def draw():
 
 
 ESTIMATORS = {
-    "row": ("EventBlend, EventClassifier\na probability at every row", "AnomalyDetector\na score at every row, shares by sensor"),
+    "row": (
+        "EventBlend, EventClassifier\na probability at every row",
+        "AnomalyDetector\na score at every row, shares by sensor",
+    ),
     "window": ("LSTMClassifier\na probability for each window", "LSTMAutoencoder\nan error for each window"),
 }
 

@@ -7,9 +7,7 @@ import matplotlib.pyplot as plt
 
 # Sphinx runs this in the folder of the page, or in that of the file.
 RESULTS = next(
-    path
-    for parent in Path.cwd().resolve().parents
-    if (path := parent / "pipelines" / "RESULTS.md").exists()
+    path for parent in Path.cwd().resolve().parents if (path := parent / "pipelines" / "RESULTS.md").exists()
 )
 DIFFERENCE = re.compile(r"([+-][.\d]+) \[([+-][.\d]+), ([+-][.\d]+)\]")
 COLUMNS = {"engines (C-MAPSS)": 3, "servers (ASD)": 6}  # where each set's difference stands in a row
@@ -27,7 +25,7 @@ def read_rows():
 rows = list(read_rows())[::-1]
 figure, axes = plt.subplots(1, 2, sharey=True, figsize=(8, 4.6))
 for axis, title, column in zip(axes, COLUMNS, range(2), strict=True):
-    for height, (name, found) in enumerate(rows):
+    for height, (_, found) in enumerate(rows):
         middle, low, high = map(float, found[column].groups())
         colour = "tab:red" if high < 0 else "tab:blue"
         axis.plot([low, high], [height, height], color=colour, linewidth=2, alpha=0.5)

@@ -6,9 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 RESULTS = next(
-    path
-    for parent in Path.cwd().resolve().parents
-    if (path := parent / "pipelines" / "RESULTS.md").exists()
+    path for parent in Path.cwd().resolve().parents if (path := parent / "pipelines" / "RESULTS.md").exists()
 )
 ROW = re.compile(r"\| fit beside the bare loop, (.+?), (one worker|two workers) \| ([.\d]+) \|")
 
