@@ -17,8 +17,6 @@ import inventories
 import live_report
 import reference_pages
 
-SHAPE = re.compile(r"(\w)_(?=[,)]| \*)")
-
 project = "eventlstm"
 author = "The eventlstm developers"
 copyright = author
@@ -36,7 +34,8 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "_tools", "examples", "gallery/*.ipynb", "**.ipynb_checkpoints", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "_tools", "examples", "**.ipynb_checkpoints", "sg_execution_times.rst"]
+exclude_patterns += [f"gallery/*.{kind}" for kind in ("ipynb", "json", "md5", "py", "zip")]
 default_role = "py:obj"
 show_warning_types = True
 # The plot directive and the gallery hold functions in their settings, which no cache can keep.
@@ -112,15 +111,19 @@ templates_path = ["_templates"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-copied_pages.write(ROOT, DOCS)
-live_report.write(DOCS / "_build" / "live")
-reference_pages.write(DOCS)
+
+def escape_fitted_names(app, what, name, obj, options, lines):
+    """Keep "(n_features_in_,)" in the line of a parameter from being read as a link: it ends as links do."""
+    for number, line in enumerate(lines):
+        if re.match(r"\s*\w[\w, *]* : ", line) or " of shape (" in line:
+            lines[number] = re.sub(r"(?<=[A-Za-z])_(?=[\s,)*+])", r"\\_", line)
 
 
 def setup(app):
-    """Let names such as `n_features_in_` stand in the shapes of docstrings: to Sphinx, the underscore makes a link."""
-    app.connect("autodoc-process-docstring", escape_shapes, priority=400)  # before numpydoc reads them
+    """Add what this project needs beside extensions."""
+    app.connect("autodoc-process-docstring", escape_fitted_names, priority=400)  # before numpydoc
 
 
-def escape_shapes(app, what, name, obj, options, lines):
-    lines[:] = [SHAPE.sub(r"\1\\_", line) if "of shape (" in line else line for line in lines]
+copied_pages.write(ROOT, DOCS)
+live_report.write(DOCS / "_build" / "live")
+reference_pages.write(DOCS)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .archive import load, save
     from .detectors import AnomalyDetector, EventBlend, EventClassifier
     from .evaluation import refit_nanmean, report
+    from .fleets import read_excerpt, score_logs
     from .logs import (
         CausalFeatures,
         EventTimeSplit,
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
         to_events,
         to_labels,
     )
-    from .recurrent import BalancedBaggingLSTMClassifier, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
+    from .recurrent import BalancedBaggingLSTMClassifier, LSTMAutoencoder, LSTMClassifier, LSTMForecaster, LSTMTagger
     from .sampling import TemporalOversampler, WindowSampler
-    from .serving import StreamingDetector, score_logs
+    from .serving import StreamingDetector
     from .training import Augmentation
 
 # Modules of their own address, and the names that the root offers by the package they come from. They are loaded when
@@ -40,11 +41,12 @@ ROOMS = {
     "archive": "load save",
     "detectors": "AnomalyDetector EventBlend EventClassifier",
     "evaluation": "refit_nanmean report",
+    "fleets": "read_excerpt score_logs",
     "logs": "CausalFeatures EventTimeSplit FlattenWindows ForwardFill LogWindows RunKFold RunTimeSplit "
     "forecast_windows horizon_labels read_log suggest_window_size to_events to_labels",
-    "recurrent": "BalancedBaggingLSTMClassifier LSTMAutoencoder LSTMClassifier LSTMForecaster",
+    "recurrent": "BalancedBaggingLSTMClassifier LSTMAutoencoder LSTMClassifier LSTMForecaster LSTMTagger",
     "sampling": "TemporalOversampler WindowSampler",
-    "serving": "StreamingDetector score_logs",
+    "serving": "StreamingDetector",
     "training": "Augmentation",
 }
 PACKAGE_OF = {name: package for package, names in ROOMS.items() for name in names.split()}

@@ -240,6 +240,24 @@ def fit(sizes):
         yield share(f"{what}, two workers", partial(two.fit, X, y), bare, sizes, bar_two)
 
 
+def cells(sizes):
+    """Compare fits of layers that torch has no kernel for with those of torch's LSTM, all by the same estimator.
+
+    A fit with any dropout sets the intercept right at the end: beside recurrent dropout stands an LSTM that drops, too.
+    """
+    X, y = draw_windows(sizes.windows)
+    for hidden in (32, 64):
+        for name, bar, changes, of_both in (
+            ("GRU", 1.3, {"cell": "gru"}, {}),
+            ("peephole", 1.6, {"cell": "peephole"}, {}),
+            ("recurrent dropout", 1.6, {"recurrent_dropout": 0.2}, {"dropout": 0.2}),
+            ("layer norm", 2.0, {"layer_norm": True}, {}),
+        ):
+            ours, lstm = (our_net(hidden, sizes.epochs, **of_both, **more) for more in (changes, {}))
+            what = f"fit of {name} beside torch's LSTM, hidden {hidden}, batch {BATCH}"
+            yield share(what, partial(ours.fit, X, y), partial(lstm.fit, X, y), sizes, bar)
+
+
 def members(sizes):
     """Compare ten members with one, each a whole fit that shares nothing with the others."""
     X, y = draw_windows(sizes.windows)
@@ -504,7 +522,7 @@ def logs(sizes):
         yield Row(what, (taken / theirs,), 5.0 if name == "EventBlend" else None)
 
 
-ALL = (cores, fit, members, balanced, skorch, memory, stateful, serving, learning, threads, bfloat16, logs)
+ALL = (cores, fit, cells, members, balanced, skorch, memory, stateful, serving, learning, threads, bfloat16, logs)
 GROUPS = {group.__name__: group for group in ALL}
 
 if __name__ == "__main__":

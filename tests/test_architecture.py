@@ -31,6 +31,8 @@ LINE = (
     "export",
     "archive",
     "serving",
+    "fleets",
+    "watching",
     "cli",
 )
 PLACE = {name: place for place, name in enumerate(LINE)}

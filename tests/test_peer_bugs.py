@@ -60,6 +60,7 @@ def detector(estimator=None, **changes):
 
 NETWORKS = {
     "classifier": (el.LSTMClassifier(**SMALL), (WINDOWS, LABELS)),
+    "tagger": (el.LSTMTagger(crf=True, **SMALL), (WINDOWS, (WINDOWS[..., 0] > 0.8).astype(int))),
     "autoencoder": (el.LSTMAutoencoder(latent_size=2, **SMALL), (WINDOWS,)),
     "forecaster": (el.LSTMForecaster(**SMALL), (WINDOWS, NEXT)),
     "forecaster that decodes": (el.LSTMForecaster(decoder="recurrent", cell="peephole", **SMALL), (WINDOWS, NEXT)),

@@ -10,6 +10,7 @@ import eventlstm
 
 # Of the three networks: why one of them tells a parameter in words of its own.
 OF_NETWORKS = {
+    "bidirectional": "a tagger reads stretches of a log backwards too, after the fact",
     "dropout": "0.2 helps to classify and harms forecasts, and an autoencoder drops from its encoder alone",
     "loss": "what is missed is a class, a number or the window itself",
     "validation_fraction": "which windows are held out depends on what they are learnt for",
@@ -35,7 +36,7 @@ OF_KINDS = {
     "warm_start": "members or weights are kept",
     "window_size": "a detector has no modes",
 }
-NETWORKS = ("LSTMAutoencoder", "LSTMClassifier", "LSTMForecaster")
+NETWORKS = ("LSTMAutoencoder", "LSTMClassifier", "LSTMForecaster", "LSTMTagger")
 
 
 def public_estimators() -> dict[str, type]:

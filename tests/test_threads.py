@@ -40,6 +40,7 @@ def models():
             "predict_proba",
         ),
         "LSTMForecaster": (lambda: el.LSTMForecaster(**TINY).fit(W, W[:, -1]), W, "predict"),
+        "LSTMTagger": (lambda: el.LSTMTagger(**TINY, crf=True).fit(W, W[..., 0] > 0), W, "predict_proba"),
         "LSTMAutoencoder": (lambda: el.LSTMAutoencoder(**TINY).fit(W), W, "anomaly_score"),
         "BalancedBaggingLSTMClassifier": (
             lambda: el.BalancedBaggingLSTMClassifier(lstm, n_estimators=2, random_state=0).fit(W, labels),

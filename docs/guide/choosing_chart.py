@@ -21,13 +21,6 @@ def draw():
         answer(axis, (6.3, y - 1.2), unlabelled)
 
 
-ESTIMATORS[kind]
-        arrow(axis, (5.0, y), (6.5, y + 1.15), "yes")
-        arrow(axis, (5.0, y), (6.5, y - 1.15), "no")
-        answer(axis, (6.6, y + 1.15), labelled)
-        answer(axis, (6.6, y - 1.15), unlabelled)
-
-
 ESTIMATORS = {
     "row": (
         "EventBlend, EventClassifier\na probability at every row",

@@ -34,8 +34,10 @@ def flag_rows(scores: FloatArray, rules: Rules, rows: RowIndex, starts: IntArray
     starts : array of shape (n_stretches,)
         The first row of each stretch, see `cut_at_gaps`.
     """
-    at_once = is_simple(rules) and not np.isnan(scores).any()
-    return (flag_at_once if at_once else flag_by_row)(scores, rules, rows, starts)
+    if not is_simple(rules) or np.isnan(scores).any():
+        return flag_by_row(scores, rules, rows, starts)
+    in_rows = rules.merge_gap.unit == ROWS and rules.min_duration.unit == ROWS
+    return flag_from_above(scores, rules, starts) if in_rows else flag_at_once(scores, rules, rows, starts)
 
 
 def flag_by_row(scores: FloatArray, rules: Rules, rows: RowIndex, starts: IntArray) -> BoolArray:
@@ -45,6 +47,25 @@ def flag_by_row(scores: FloatArray, rules: Rules, rows: RowIndex, starts: IntArr
         see = AlarmMachine().see
         told = zip(rows.times[begin:stop].tolist(), scores[begin:stop].tolist(), strict=True)
         flags[begin:stop] = [see(rules, time, score) for time, score in told]
+    return flags
+
+
+def flag_from_above(scores: FloatArray, rules: Rules, starts: IntArray) -> BoolArray:
+    """Return `flag_rows` by rules that are simple and count in rows, from the rows above, which are mostly few."""
+    above = np.flatnonzero(scores > rules.threshold)
+    stops = np.append(starts[1:], len(scores))[np.searchsorted(starts, above, side="right") - 1]
+    ends = above + np.minimum(rules.merge_gap.length, stops - above - 1).astype(np.intp) + 1  # of what each holds
+    other = stops[1:] != stops[:-1]  # in another stretch than the one before
+    is_new = np.append(True, (above[1:] > ends[:-1]) | other)[: len(above)]  # no alarm could be on before
+    group = np.cumsum(is_new) - 1
+    broken = np.append(True, (np.diff(above) > 1) | other)[: len(above)]
+    since = above[np.maximum.accumulate(np.where(broken, np.arange(len(above)), 0))]
+    held = np.flatnonzero(above - since >= rules.min_duration.length)
+    alarms, first = np.unique(group[held], return_index=True)
+    changes = np.zeros(len(scores) + 1, dtype=np.int8)
+    changes[above[held[first]]] += 1
+    changes[ends[np.append(np.flatnonzero(is_new)[1:] - 1, len(above) - 1)[alarms]]] -= 1
+    flags: BoolArray = np.cumsum(changes[:-1], dtype=np.int8).view(np.bool_)
     return flags
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix_at_thresholds
 from sklearn.utils import check_consistent_length
 
-from .._validation import Interval, StrOptions
+from .._validation import Interval, StrOptions, check_sample_weight
 from ..logs.events import row_labels
 from ..logs.index import read_index
 from ..logs.plain_labels import plain_labels
@@ -145,6 +145,7 @@ def choose_threshold(
     min_recall: float | None = None,
     cost: tuple[float, float] | None = None,
     policy: AlarmPolicy | None = None,
+    sample_weight: Any = None,
 ) -> float:
     """Return the threshold at which ``y_score > threshold`` does best on labelled rows held out from training.
 
@@ -173,6 +174,9 @@ def choose_threshold(
         of the alarms that they make, found among up to 200 thresholds, and of those that do as well, the one with the
         best "mcc" is taken. Its own threshold is not used. By default an alarm is a stretch of flagged rows, and
         objectives and `min_recall` are of rows.
+    sample_weight : array-like of shape (n_rows,), default=None
+        How many rows each stands for, as where quiet rows are a sample (`read_excerpt`). Alarms and events count by the
+        weight of the row they begin at.
 
     Returns
     -------
@@ -226,12 +230,15 @@ def choose_threshold(
     [0, 0, 1, 1]
     """
     labels, scores = _check(y_true, y_score, objective, cost)
-    *counts, thresholds = (column[::-1] for column in confusion_matrix_at_thresholds(labels, scores))
+    weight = check_sample_weight(sample_weight, scores, dtype=np.float64, ensure_non_negative=True)
+    _refuse_one_class(labels[weight > 0])
+    matrix = confusion_matrix_at_thresholds(labels, scores, sample_weight=weight)
+    *counts, thresholds = (column[::-1] for column in matrix)
     between = _between(thresholds[::-1])[:0:-1]
     if policy is not None:
         kept = _spread(counts[1] + counts[3])
         *counts, thresholds, between = (column[kept] for column in (*counts, thresholds, between))
-    measure = _measures(y_true, y_score, labels, scores, thresholds, counts, policy)
+    measure = _measures(y_true, y_score, labels, scores, thresholds, counts, policy, weight)
     value = measure[objective]() if cost is None else -measure["cost"](*cost)
     limits = {
         "max_false_alarms_per_day": (max_false_alarms_per_day, lambda: -measure["false_per_day"]()),
@@ -260,17 +267,18 @@ def _measures(
     thresholds: FloatArray,
     counts: list[FloatArray],
     policy: AlarmPolicy | None,
+    weight: FloatArray,
 ) -> dict[str, Callable[..., FloatArray]]:
     """Return what is measured at each threshold, by name, when it is asked for: of rows, or of a policy's alarms."""
     of_rows = {name: partial(measure, *counts) for name, measure in OBJECTIVES.items()}
     if policy is None:
-        alarms = partial(_Alarms, y_true, y_score, labels == 1, scores, thresholds)
+        alarms = partial(_Alarms, y_true, y_score, labels == 1, scores, thresholds, weight)
         return of_rows | {
             "cost": lambda *cost: alarms().cost(*cost),
             "false_per_day": lambda: alarms().false_per_day(),
         }
     event = pd.Series(labels, row_labels(y_true, y_score))
-    made = PolicyAlarms(event, scores, policy, thresholds)
+    made = PolicyAlarms(event, scores, policy, thresholds, weight)
     return of_rows | {name: getattr(made, name) for name in ("f1", "recall", "precision", "cost", "false_per_day")}
 
 
@@ -281,11 +289,15 @@ def _check(y_true: Any, y_score: Any, objective: str, cost: Any) -> tuple[np.nda
         raise ValueError(f"objective={objective!r} is unknown. Choose one of {list(OBJECTIVES)}.")
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"y_true holds {np.unique(labels)[:5]}, where 0 and 1 are wanted. Pass y == 'fault', say.")
-    if len(np.unique(labels)) < 2:
-        raise ValueError("y_true holds one class only. Choose a threshold on rows with and without an event.")
+    _refuse_one_class(labels)
     if cost is not None and not (np.shape(cost) == (2,) and np.min(cost) >= 0 and np.isfinite(cost).all()):
         raise ValueError(f"cost={cost!r} came. Pass what a missed event and a false alarm cost, such as (100, 1).")
     return labels, scores
+
+
+def _refuse_one_class(labels: np.ndarray) -> None:
+    if len(np.unique(labels)) < 2:
+        raise ValueError("y_true holds one class only. Choose a threshold on rows with and without an event.")
 
 
 def _allowed(limits: dict[str, tuple[float | None, Callable[[], FloatArray]]], n_thresholds: int) -> np.ndarray:
@@ -312,10 +324,16 @@ class _Alarms:
     """The alarms that scores raise, at each of the rising `thresholds` at once."""
 
     def __init__(
-        self, y_true: Any, y_score: Any, event: np.ndarray, scores: FloatArray, thresholds: FloatArray
+        self,
+        y_true: Any,
+        y_score: Any,
+        event: np.ndarray,
+        scores: FloatArray,
+        thresholds: FloatArray,
+        weight: FloatArray,
     ) -> None:
         self.rows = read_index(y_true if isinstance(y_true, pd.Series) else y_score)
-        self.event = event
+        self.event, self.weight = event, weight
         before = np.append(-np.inf, scores[:-1])
         before[self._starts()] = -np.inf
         # an alarm begins at a row at thresholds over the score before and up to its own: from number `first` to `stop`
@@ -329,7 +347,7 @@ class _Alarms:
 
     def false_per_day(self) -> FloatArray:
         """Return the false alarms in a day of quiet rows."""
-        return self._false() / quiet_days(self.rows, self.event)
+        return self._false() / quiet_days(self.rows, self.event, self.weight)
 
     def _starts(self) -> IntArray:
         return self.rows.run_starts
@@ -337,22 +355,25 @@ class _Alarms:
     def _false(self) -> FloatArray:
         """Return the most false alarms at each threshold and any above it."""
         begins = ~self.event & (self.first < self.stop)
-        change = np.bincount(self.first[begins], minlength=self.n_thresholds + 1)
-        change -= np.bincount(self.stop[begins], minlength=self.n_thresholds + 1)
-        return np.maximum.accumulate(np.cumsum(change)[-2::-1])[::-1].astype(np.float64)
+        weight = self.weight[begins]
+        change = self._count(self.first[begins], weight) - self._count(self.stop[begins], weight)
+        most: FloatArray = np.maximum.accumulate(np.cumsum(change)[-2::-1])[::-1].astype(np.float64)
+        return most
 
     def _missed(self) -> FloatArray:
-        """Return the number of events in which no alarm begins."""
+        """Return the number of events in which no alarm begins, each by the weight of its first row."""
         rows = np.flatnonzero(self.event)
         new = np.diff(rows, prepend=-2) > 1
         new |= np.isin(rows, self._starts())
         missed = np.zeros(self.n_thresholds)
         for event in np.split(rows, np.flatnonzero(new)[1:]):
             begins = event[self.first[event] < self.stop[event]]
-            change = np.bincount(self.first[begins], minlength=self.n_thresholds + 1)
-            change -= np.bincount(self.stop[begins], minlength=self.n_thresholds + 1)
-            missed += np.cumsum(change[:-1]) == 0
+            change = self._count(self.first[begins]) - self._count(self.stop[begins])
+            missed += self.weight[event[0]] * (np.cumsum(change[:-1]) == 0)
         return missed
+
+    def _count(self, places: IntArray, weight: FloatArray | None = None) -> np.ndarray:
+        return np.bincount(places, weights=weight, minlength=self.n_thresholds + 1)
 
 
 def _mcc(tn: FloatArray, fp: FloatArray, fn: FloatArray, tp: FloatArray) -> FloatArray:

@@ -49,15 +49,22 @@ class PolicyAlarms:
     """The alarms that a policy makes of scores at each of some rising `thresholds`, which rows reach.
 
     All measures are (n_thresholds,). A false alarm begins outside of events; an event is found by an alarm that begins
-    in it.
+    in it. Each counts by the `weight` (n_rows,) of the row it begins at.
     """
 
-    def __init__(self, event: pd.Series, scores: FloatArray, policy: AlarmPolicy, thresholds: FloatArray) -> None:
-        self.policy, self.scores, self.thresholds = policy, scores, thresholds
+    def __init__(
+        self, event: pd.Series, scores: FloatArray, policy: AlarmPolicy, thresholds: FloatArray, weight: FloatArray
+    ) -> None:
+        self.policy, self.scores, self.thresholds, self.weight = policy, scores, thresholds, weight
         self.event, self.rows = event.to_numpy() == 1, read_index(event)
         self.first, self.last = find_events(self.event, self.rows.run_starts)
         rules = rules_of(clone(policy).set_params(threshold=0.0, off=None), self.rows.is_datetime)
         self.rules, self.starts = rules, cut_at_gaps(self.rows, rules.max_gap)
+
+    @property
+    def n_events(self) -> float:
+        """How many events there are."""
+        return float(self.weight[self.first].sum())
 
     @cached_property
     def counts(self) -> FloatArray:
@@ -66,20 +73,20 @@ class PolicyAlarms:
 
     def cost(self, of_miss: float, of_false_alarm: float) -> FloatArray:
         """Return what missed events and false alarms cost."""
-        return of_miss * (len(self.first) - self.counts[1]) + of_false_alarm * self._false()
+        return of_miss * (self.n_events - self.counts[1]) + of_false_alarm * self._false()
 
     def false_per_day(self) -> FloatArray:
         """Return the false alarms in a day of quiet rows."""
-        return self._false() / quiet_days(self.rows, self.event)
+        return self._false() / quiet_days(self.rows, self.event, self.weight)
 
     def recall(self) -> FloatArray:
         """Return the share of events found."""
-        return self.counts[1] / len(self.first)
+        return self.counts[1] / self.n_events
 
     def precision(self) -> FloatArray:
         """Return the share of events found among these and false alarms, 0 without any."""
         found = self.counts[1]
-        return found / np.maximum(found + self._false(), 1.0)
+        return found / np.maximum(found + self._false(), np.finfo(float).tiny)
 
     def f1(self) -> FloatArray:
         """Return the harmonic mean of the two."""
@@ -95,18 +102,18 @@ class PolicyAlarms:
         rules = self.rules.at(float(np.nextafter(level, -np.inf)), self.policy.off)
         return flag_rows(self.scores, rules, self.rows, self.starts)
 
-    def _count(self, flags: BoolArray) -> tuple[int, int]:
+    def _count(self, flags: BoolArray) -> tuple[float, float]:
         onsets, _ = find_events(flags, self.starts)
-        n_before = np.searchsorted(onsets, self.first)
-        n_found = int((np.searchsorted(onsets, self.last, side="right") > n_before).sum())
-        return int((~self.event[onsets]).sum()), n_found
+        found = np.searchsorted(onsets, self.last, side="right") > np.searchsorted(onsets, self.first)
+        false = onsets[~self.event[onsets]]
+        return float(self.weight[false].sum()), float(self.weight[self.first[found]].sum())
 
 
-def quiet_days(rows: RowIndex, event: BoolArray) -> float:
+def quiet_days(rows: RowIndex, event: BoolArray, weight: FloatArray) -> float:
     """Return how many days the quiet rows stand for, each for the time until the next of its run, gaps left out."""
     if not rows.is_datetime:
         raise ValueError(
             "max_false_alarms_per_day counts days, but the index of y_true holds no date-times. Pass a Series "
             "with the index of the log, or limit the rows by min_precision."
         )
-    return float(observed_times(rows)[~event].sum() / NANOSECONDS_A_DAY)
+    return float((weight * observed_times(rows))[~event].sum() / NANOSECONDS_A_DAY)

@@ -51,6 +51,14 @@ def agree_classifier(model: Any) -> Agreement:
         make_loss(model.loss).restore(np.full((1, n_classes), 1 / n_classes))
 
 
+def agree_tagger(model: Any) -> Agreement:
+    """Hold a network to its classes, and labels to the steps of a window."""
+    yield from agree_network(model)
+    yield model.module_.architecture["n_outputs"] == len(model.classes_), "a network of other classes"
+    shape = model.label_shape_
+    yield len(shape) <= 1 and np.prod(shape) <= model.n_timesteps_, "labels of other steps"
+
+
 def agree_forecaster(model: Any) -> Agreement:
     """Hold a network to the targets, their units and their quantiles."""
     yield from agree_network(model)
@@ -85,9 +93,10 @@ def sees(member: Any, n_channels: int, n_steps: int | None) -> bool:
     if hasattr(member, "module_"):
         architecture = member.module_.architecture
         if n_steps is not None:
-            return bool((member.n_timesteps_, member.n_channels_) == (n_steps, n_channels))
+            one_label = not getattr(member, "label_shape_", ())  # of the last step, not of all
+            return bool(one_label and (member.n_timesteps_, member.n_channels_) == (n_steps, n_channels))
         causal = architecture.get("pooling") == "last" and not architecture["bidirectional"]
-        return bool(causal and member.n_channels_ == n_channels)
+        return bool((causal or "crf" in architecture) and member.n_channels_ == n_channels)
     return n_steps is not None and takes(member, n_steps * n_channels)
 
 

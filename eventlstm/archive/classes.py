@@ -30,6 +30,7 @@ from ..recurrent.balanced_bagging_lstm_classifier import BalancedBaggingLSTMClas
 from ..recurrent.lstm_autoencoder import LSTMAutoencoder
 from ..recurrent.lstm_classifier import LSTMClassifier
 from ..recurrent.lstm_forecaster import LSTMForecaster
+from ..recurrent.lstm_tagger import LSTMTagger
 from ..sampling.temporal_oversampler import TemporalOversampler
 from ..sampling.window_sampler import WindowSampler
 from ..training.augmentation import Augmentation
@@ -60,6 +61,7 @@ CLASSES: dict[str, type] = {
         LSTMAutoencoder,
         LSTMClassifier,
         LSTMForecaster,
+        LSTMTagger,
         LabelledThreshold,
         MinMaxScaler,
         MissingIndicator,

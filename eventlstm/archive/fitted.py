@@ -21,6 +21,7 @@ from .agreement import (
     agree_network,
     agree_outlier_classifier,
     agree_streaming,
+    agree_tagger,
     agree_tail,
     agree_windows,
 )
@@ -203,6 +204,9 @@ FITTED: dict[str, Fitted] = {
         },
         {**NETWORK_OTHERS, "target_shape_": several(whole(1), kind=tuple)},
         agree_forecaster,
+    ),
+    "LSTMTagger": Fitted(
+        {**NETWORK, "classes_": labels, "label_shape_": several(whole(1), kind=tuple)}, NETWORK_OTHERS, agree_tagger
     ),
     "LabelledThreshold": Fitted({**THRESHOLD, "best_score_": real()}),
     "OutlierClassifier": Fitted(

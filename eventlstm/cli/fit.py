@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.model_selection import FixedThresholdClassifier
 from tqdm import tqdm
 
@@ -34,12 +35,14 @@ from ..logs.log import Log
 from ..logs.splitters import RunKFold
 from ..metrics.intervals import FEW_EVENTS
 from ..recurrent.lstm_classifier import LSTMClassifier
+from ..recurrent.members import weight_arguments
 from .alarm_text import choose_units, format_measured
+from .excerpts import read_to_fit
 from .labels import keep_reading, label_rows
 from .names import BLEND, NETWORK_PARTS, NETWORKS, TREE_PARTS
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_graph, refuse_names_of_outputs, write_files, write_table
 from .shared import enumerate_first, print_doubtful_sensors, read_rules, with_fill
-from .sources import keep_layout, read_to_learn
+from .sources import keep_layout
 
 KEPT = REPORT, LOG, MODEL = "report.html", "log.csv", "model.eventlstm"  # of the demo
 # By which option a row of the table is fitted alone.
@@ -95,14 +98,14 @@ def run_fit(options: argparse.Namespace) -> None:
     refuse_graph(options.output)
     check_outputs({}, [options.output], options.log, options.events)
     refuse_names_of_outputs([*(options.run or []), options.time], SCORE_COLUMNS)
-    log, _ = read_to_learn(options)
+    log, weight = read_to_fit(options)
     labelled, classes = label_rows(log, options, needs_event=True)
     print_doubtful_sensors(log.X)
     if options.threshold is None:
-        _, model = _fit_and_measure(labelled, options)
+        _, model = _fit_and_measure(labelled, options, sample_weight=weight)
     else:
         policy = _suit_policy(labelled.y, options)
-        model = _with_threshold(with_fill(_make_model(options)), options.threshold).fit(*labelled)
+        model = _fit_with_threshold(with_fill(_make_model(options)), options.threshold, labelled, weight)
         model.alarm_policy_ = policy.set_params(threshold=options.threshold)
     keep_reading(model, log.X.index, classes, options)
     keep_layout(model, log.X, options)
@@ -112,12 +115,18 @@ def run_fit(options: argparse.Namespace) -> None:
 
 
 def _fit_and_measure(
-    log: Log, options: argparse.Namespace, scores: dict[str, np.ndarray] | None = None
+    log: Log,
+    options: argparse.Namespace,
+    scores: dict[str, np.ndarray] | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, FixedThresholdClassifier]:
-    """Measure on held-out runs, whose `scores` are kept, then fit on all of them with the threshold found."""
+    """Measure on held-out runs, whose `scores` are kept, then fit on all of them with the threshold found.
+
+    Rows count by `sample_weight`, (n_rows,).
+    """
     X, y, scores = log.X, log.y, {} if scores is None else scores
     splitter = _check_folds(options, X, y)
-    _describe(X, y, splitter)
+    _describe(X, y, splitter, sample_weight)
     policy = _suit_policy(y, options)
     choose = _make_choice(y, policy, options)
     others = {} if options.no_baselines else baselines(options.window_size, options.seed)
@@ -125,9 +134,10 @@ def _fit_and_measure(
     models = {name: with_fill(model) for name, model in {ours: _make_model(options), **others}.items()}
     n_fits = len(models) * splitter.get_n_splits() + 1
     with tqdm(total=n_fits, desc="fits", disable=not sys.stderr.isatty()) as bar:
-        table, _ = compare(models, X, y, splitter, bar.update, VARIANTS, scores)
-        threshold, alarms = choose_alarms(y, scores[ours], number_folds(splitter, X, y), policy, choose)
-        model = _with_threshold(models[ours], threshold).fit(X, y)
+        table, _ = compare(models, X, y, splitter, bar.update, VARIANTS, scores, sample_weight)
+        folds = number_folds(splitter, X, y)
+        threshold, alarms = choose_alarms(y, scores[ours], folds, policy, choose, sample_weight)
+        model = _fit_with_threshold(models[ours], threshold, log, sample_weight)
         bar.update()
     model.alarm_policy_ = policy.set_params(threshold=threshold)
     model.held_out_ = table.loc[ours].to_dict() | summarise(alarms)
@@ -135,7 +145,7 @@ def _fit_and_measure(
     print(format_measured({ours: alarms}, choose_units(X.index)))
     if len(table) > 1:
         few = 0 < _count_events(X, y) <= FEW_EVENTS
-        print(interval_sentence(table, y, scores, ours) if few else verdict(table, ours, OPTIONS))
+        print(interval_sentence(table, y, scores, ours, sample_weight) if few else verdict(table, ours, OPTIONS))
     return table, model
 
 
@@ -182,10 +192,19 @@ def _make_model(options: argparse.Namespace) -> EventBlend | EventClassifier:
     return blend
 
 
-def _with_threshold(model: Any, threshold: float) -> FixedThresholdClassifier:
-    return FixedThresholdClassifier(
+def _fit_with_threshold(
+    model: Any, threshold: float, log: Log, sample_weight: np.ndarray | None
+) -> FixedThresholdClassifier:
+    """Return a model with a threshold, fitted on a log whose rows count by `sample_weight`."""
+    fixed = FixedThresholdClassifier(
         model, threshold=as_reached(threshold), pos_label=1, response_method="predict_proba"
     )
+    if sample_weight is None:
+        return fixed.fit(*log)
+    # it hands on no weights but by scikit-learn's metadata routing, which would have to be on for all that is inside
+    fixed.estimator_ = clone(model).fit(*log, **weight_arguments(model, sample_weight))
+    fixed.n_features_in_, fixed.feature_names_in_ = fixed.estimator_.n_features_in_, fixed.estimator_.feature_names_in_
+    return fixed
 
 
 def _check_folds(options: argparse.Namespace, X: pd.DataFrame, y: pd.Series) -> Any:
@@ -205,11 +224,12 @@ def _check_folds(options: argparse.Namespace, X: pd.DataFrame, y: pd.Series) -> 
     return splitter
 
 
-def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any) -> None:
+def _describe(X: pd.DataFrame, y: pd.Series, splitter: Any, sample_weight: np.ndarray | None) -> None:
     """Print what the log holds and how it is split."""
     held_out = "whole runs" if isinstance(splitter, RunKFold) else "later times"
+    share = np.average(y, weights=sample_weight)
     print(
-        f"Runs: {read_index(X).n_runs}. Events: {_count_events(X, y)}, {np.mean(y):.2%} of the rows.\n"
+        f"Runs: {read_index(X).n_runs}. Events: {_count_events(X, y)}, {share:.2%} of the rows.\n"
         f"{len(X)} rows of {X.shape[1]} sensors ({enumerate_first(X.columns)}).\n"
         f"Measured on {held_out} held out, in {splitter.get_n_splits()} folds; thresholds come from the other folds.",
         flush=True,

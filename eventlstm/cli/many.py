@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..serving.named_logs import is_many
+from ..fleets.named_logs import is_many
 
 
 def is_fleet(options: argparse.Namespace) -> bool:

@@ -122,6 +122,9 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     _add_log_options(fit, of_model=False)
     _add_drop(fit)
     _add_horizon(fit)
+    fit.add_argument(
+        "--max-rows", metavar="N", type=int, help="rows to learn from, events whole, of a longer log (default: 500,000)"
+    )
     fit.add_argument("--threshold", type=float, help="score to alarm at: nothing is held out to choose and measure it")
     alarms = fit.add_argument_group("what alarms are, and what they may cost on rows held out")
     add_rules(alarms, merge_gap="a quarter of an event, at most 15 rows")

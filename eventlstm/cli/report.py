@@ -9,6 +9,7 @@ from ..archive.files import load
 from ..logs.urls import name_source
 from .many import is_fleet
 from .outputs import check_outputs
+from .report_long import report_long_log
 from .report_many import DEFAULT, run_report_many
 from .report_page import read_one, read_train, write_page
 
@@ -23,8 +24,11 @@ def run_report(options: argparse.Namespace) -> None:
     (options.log,), options.output = options.log, options.output or DEFAULT
     check_outputs({}, [options.output], options.log, options.events, options.model, options.train)
     model = load(options.model, device=options.device)
-    log = read_one(model, options, options.log, options.query)
-    numbers = write_page(model, log, read_train(model, options), options, options.output, name_source(options.log))
+    name = name_source(options.log)
+    numbers = report_long_log(model, options, options.output, name)
+    if numbers is None:
+        log = read_one(model, options, options.log, options.query)
+        numbers = write_page(model, log, read_train(model, options), options, options.output, name)
     print(numbers["verdict"])
     for warning in numbers["warnings"]:
         print(f"Note: {warning}")

@@ -12,11 +12,11 @@ from tqdm import tqdm
 from ..archive.files import load
 from ..evaluation.fleet_page import LogSummary, make_fleet_page
 from ..evaluation.html_report import NO_PLOTLY
+from ..fleets.each_log import do_for_each
+from ..fleets.named_logs import NamedLog, find_logs
 from ..logs.doubtful_sensors import describe_doubtful_sensors
 from ..logs.units import ROWS_RATED, tell_count
 from ..logs.whole_files import open_whole
-from ..serving.each_log import do_for_each
-from ..serving.named_logs import NamedLog, find_logs
 from .report_page import has_days, read_one, read_train, write_page
 from .score_many import tell_failures, workers
 

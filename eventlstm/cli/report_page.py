@@ -25,12 +25,22 @@ def write_page(
         threshold=options.threshold,
         train=train,
         baselines=not options.no_baselines,
-        budget=getattr(last_step(model), "max_false_alarms_per_day", None) if has_days(log) else None,
+        budget=budget_of(model, has_days=has_days(log)),
         early=read_horizon(options.early),
         late=read_horizon(options.late),
-        title=options.title or f"{options.model.stem} on {name}",
+        title=title_of(options, name),
         random_state=options.seed,
     )
+
+
+def budget_of(model: Any, *, has_days: bool) -> float | None:
+    """Return the false alarms a day that a model was to keep to, None where it knows none or the log has no days."""
+    return getattr(last_step(model), "max_false_alarms_per_day", None) if has_days else None
+
+
+def title_of(options: argparse.Namespace, name: str) -> str:
+    """Return the title of the page of a log."""
+    return options.title or f"{options.model.stem} on {name}"
 
 
 def read_one(model: Any, options: argparse.Namespace, path: Path | str, query: str | None, *, told: bool = True) -> Log:

@@ -15,10 +15,10 @@ from ..detectors.anomaly_detector import AnomalyDetector
 from ..detectors.event_blend import EventBlend
 from ..evaluation.held_out import format_table
 from ..evaluation.learnt import tell_learnt
+from ..fleets.log_columns import known_names
 from ..logs.log import Log
 from ..logs.units import Units
 from ..metrics.row_scores import detection_report
-from ..serving.log_columns import known_names
 from .alarm_text import (
     choose_units,
     describe_events_under_alarm,

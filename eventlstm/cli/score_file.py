@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..logs.spreadsheets import as_text_cell
-from ..serving.alarm_book import ScoredRow
+from ..watching.alarm_book import ScoredRow
 from .outputs import SCORE_COLUMNS
 
 BY_UMASK = 0o666

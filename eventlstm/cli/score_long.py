@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..alarms.model_scores import find_threshold, make_policy
+from ..fleets.fleet import CHUNK_ROWS
+from ..fleets.log_columns import LogColumns, known_names
+from ..fleets.log_scoring import LogScoring, score_long
 from ..logs.units import tell_count
-from ..serving.fleet import CHUNK_ROWS
-from ..serving.log_columns import LogColumns, known_names
-from ..serving.log_scoring import LogScoring, score_long
 
 
 def score_long_log(model: Any, options: argparse.Namespace) -> bool:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from joblib import parallel_config
 
 from ..archive.files import load
+from ..fleets.fleet import score_logs
+from ..fleets.outcomes import FILE
 from ..logs.units import tell_count
-from ..serving.fleet import score_logs
-from ..serving.outcomes import FILE
 
 NO_DASK = "--cluster needs Dask, which is not installed. Install it: pip install 'eventlstm[dask]'."
 N_SHOWN = 3

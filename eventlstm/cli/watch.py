@@ -19,16 +19,16 @@ import pandas as pd
 
 from ..alarms.model_scores import last_step, make_policy
 from ..archive.files import load
-from ..serving.alarm_book import as_run, tell_machine, tell_time
-from ..serving.faults import Faults
-from ..serving.lines import GrowingFile, InputLines, LineSource
-from ..serving.mqtt import BrokerAddress, BrokerLines, BrokerRows
-from ..serving.recent_rows import Explainer
-from ..serving.row_decoder import RowDecoder
-from ..serving.row_journal import RowJournal
-from ..serving.silence import Silence
 from ..serving.streaming_detector import StreamingDetector
-from ..serving.watcher import Watcher
+from ..watching.alarm_book import as_run, tell_machine, tell_time
+from ..watching.faults import Faults
+from ..watching.lines import GrowingFile, InputLines, LineSource
+from ..watching.mqtt import BrokerAddress, BrokerLines, BrokerRows
+from ..watching.recent_rows import Explainer
+from ..watching.row_decoder import RowDecoder
+from ..watching.row_journal import RowJournal
+from ..watching.silence import Silence
+from ..watching.watcher import Watcher
 from .labels import read_horizon
 from .outputs import SCORE_COLUMNS, check_outputs, refuse_names_of_outputs
 from .score import index_names, read_log_like

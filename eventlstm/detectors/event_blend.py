@@ -15,9 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from .._validation import Interval, check_is_fitted, fit_context
@@ -28,7 +26,7 @@ from ..logs.events import is_event
 from ..logs.fingerprint import take_fingerprint
 from ..logs.shared import LARGEST_SEED
 from ..recurrent.lstm_classifier import LSTMClassifier
-from ..recurrent.members import make_members, mean_log_odds
+from ..recurrent.members import make_members, mean_log_odds, weight_arguments
 from ..training.crew import side_by_side, train_side_by_side
 from .event_classifier import EventClassifier
 from .occlusion import OcclusionMixin, check_rows, learn_usual, refuse_unknown_usual
@@ -38,8 +36,6 @@ DROP = "drop"
 DEFAULT_WEIGHTS = (1, 1, 2, 1)
 # Networks in each of the two default parts: one was as good as two in the mean, and twice as far from seed to seed.
 N_NETWORKS = 2
-# Steps of each of these at most, 15 epochs of 39,000 rows: of 100,000 rows, 15 epochs are learnt by heart.
-MAX_STEPS = 1160
 # Of the default forest: more trees change little, and smaller leaves are surer than they can know.
 N_TREES, LEAF = 100, 5
 # Rows that each of its trees sees at most: a third of the time on 100,000, and as good in the blend.
@@ -49,7 +45,7 @@ ROWS_OF_TREE = 40_000
 def default_parts() -> list[tuple[str, Any]]:
     """Return the parts that an EventBlend has unless told others."""
     one_row = EventClassifier(mode="windows", window_size=1, n_estimators=1)
-    network = LSTMClassifier(max_steps=MAX_STEPS)
+    network = LSTMClassifier()
     forest = ExtraTreesClassifier(N_TREES, min_samples_leaf=LEAF, bootstrap=True, max_samples=ROWS_OF_TREE)
     boosting = HistGradientBoostingClassifier(early_stopping=False)
     moves = CausalFeatures(lags=0, whitened_lags=0, views=("relative", "whitened"))
@@ -73,7 +69,7 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
     estimators : list of (str, estimator), or None, default=None
         The parts, by name: any classifiers that take a log with its index, such as `EventClassifier`, and pipelines
         that end in one. A part that is "drop" is left out. None stands for four: "relative" and "whitened", each an
-        `EventClassifier` of two networks with these `inputs`, trained for 1,160 steps at most; "forest", extremely
+        `EventClassifier` of two networks with these `inputs`; "forest", extremely
         randomised trees on the current row of both views, each of 40,000 rows at most; and "boosting", gradient
         boosting on the last ten rows as they are and the last three whitened ones (`CausalFeatures`). Steps that fill
         or encode columns go before the blend.
@@ -419,7 +415,7 @@ class EventBlend(OcclusionMixin, ClassifierMixin, BaseEstimator):
     def _fit_part(self, part: Any, name: str, X: Any, y: Any, sample_weight: Any) -> Any:
         # One thread of OpenMP also where the parts go one after the other: the trees' sums depend on their number.
         with _naming(name), threadpool_limits(1, user_api="openmp"):
-            part.fit(X, y, **_weight_arguments(part, sample_weight))
+            part.fit(X, y, **weight_arguments(part, sample_weight))
             if not np.array_equal(part.classes_, self.classes_):
                 raise ValueError(
                     f"it has learnt the classes {list(part.classes_)}, but y holds {list(self.classes_)}. Give all "
@@ -472,18 +468,6 @@ def _hide_in_turn(X: Any, usual: np.ndarray) -> Iterator[Any]:
             values = np.array(X, dtype=np.float64)
             values[:, sensor] = value
             yield values
-
-
-def _weight_arguments(part: Any, sample_weight: Any) -> dict[str, Any]:
-    """Return the weights under the name by which a part, or the last step of a pipeline, takes them."""
-    if sample_weight is None:
-        return {}
-    last, prefix = part, ""
-    while isinstance(last, Pipeline):
-        prefix, last = f"{prefix}{last.steps[-1][0]}__", last.steps[-1][1]
-    if not has_fit_parameter(last, "sample_weight"):
-        raise ValueError(f"{type(last).__name__} takes no sample_weight in fit. Leave it out, or use another part.")
-    return {f"{prefix}sample_weight": sample_weight}
 
 
 def _is_dropped(part: Any) -> bool:

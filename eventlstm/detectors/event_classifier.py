@@ -36,6 +36,7 @@ from ..recurrent.members import (
     settle_max_samples,
     settle_prior_bias,
     stops_early,
+    weight_arguments,
 )
 from ..training.crew import train_side_by_side
 from .hiding import hide_in_stretches, hide_in_windows
@@ -60,7 +61,8 @@ class EventClassifier(OcclusionMixin, ClassifierMixin, BaseEstimator):
         like needs to be given. In mode "stateful" it must offer `fit_steps` and `predict_proba_steps`, the latter also
         for several stretches side by side, as ours do; in mode "windows" any scikit-learn classifier with
         `predict_proba` will do, and any detector of outliers, such as `LSTMAutoencoder`: it learns the more frequent of
-        two classes, and the other is what is abnormal to it.
+        two classes, and the other is what is abnormal to it. `LSTMTagger` labels the rows of a log after the fact, or,
+        with ``decoding="filtered"``, as they come.
     window_size : int, default=32
         Rows of history: the length of a window in mode "windows", the burn-in before the labelled rows of a chunk
         in mode "stateful". Early rows of a run are padded with copies of its first row.
@@ -153,10 +155,10 @@ default=("relative", "whitened")
     Notes
     -----
     The defaults are a recipe: a label at every step, chunks of 96 rows with 32 of burn-in, one layer of 32 units, AdamW
-    with a cosine schedule for 15 epochs and 800 to 6,000 steps, every run fitted on, five members averaged. The
-    training was chosen by its figures on turbofan engines (C-MAPSS FD001), servers (ASD) and a log of water quality;
-    what mattered most was not holding runs out for early stopping, then the schedule, then enough steps. Averaging
-    log-odds instead of probabilities raised the pooled average precision on the servers by .03.
+    with a cosine schedule for 15 epochs, fewer on long logs and more on short ones, every run fitted on, five members
+    averaged. The training was chosen by its figures on turbofan engines (C-MAPSS FD001), servers (ASD) and a log of
+    water quality; what mattered most was not holding runs out for early stopping, then the schedule, then enough steps.
+    Averaging log-odds instead of probabilities raised the pooled average precision on the servers by .03.
 
     The views were chosen on eight problems side by side (`pipelines/battery.py`): none is best everywhere. The mean of
     both is ahead of either on three, and near the better one on all but one of the rest. Of two networks each, without
@@ -284,32 +286,15 @@ default=("relative", "whitened")
             no run is as long as `window_size` (in mode "windows"), or the estimator does not fit the mode or takes no
             `categorical_channels`.
         """
-        codes = find_categorical(X, self.categorical_channels)
-        log, index, facts = check_fit(self, X, y, sample_weight)
-        self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
-        self.fingerprint_ = take_fingerprint(X, log.values)
-        self.merge_rows_ = suit_merge_rows(is_event(log.labels), index)
-        log = self._label(X, log)
-        self.classes_ = np.unique(log.labels)
-        refuse_one_class(log.labels, log.weight)
-        self.quiet_class_, self.usual_ = learn_usual(log, codes)
-        warn_if_torn(index, log.starts, self.window_size)
-        self.window_size_ = self._fit_window(log)
-        members = self._make_members()
-        train, held_out = self._hold_out(log, members[0])
-        self.scalers_ = self._fit_scalers(train, codes)
-        for member, scaler in zip(members, cycle(self.scalers_), strict=False):
-            set_categorical_channels(member, scaler, codes)
-            settle_prior_bias(member, getattr(scaler, "view", None) == "whitened")
-        trained = [self._seen(train, scaler) for scaler in self.scalers_]
-        watched = [
-            None if held_out is None else held_out.seen_by(scaler, channel_type(self)) for scaler in self.scalers_
-        ]
+        members, trained, watched = self._show(*self._learn_log(X, y, sample_weight))  # which holds no copy of it
         self.estimators_ = train_side_by_side(self._fit_member, self.n_jobs, members, cycle(trained), cycle(watched))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class at every row, from the rows up to it.
+
+        In mode "stateful", an `LSTMTagger` that is smoothed or bidirectional judges a row by those after it, too: each
+        run is then labelled after the fact, as a whole.
 
         Parameters
         ----------
@@ -351,11 +336,14 @@ default=("relative", "whitened")
         Raises
         ------
         ValueError
-            If `rows` are not of the log, or the model was saved by a version that did not learn what is usual.
+            If `rows` are not of the log, the model was saved by a version that did not learn what is usual, or an
+            `LSTMTagger` in it looks ahead.
         """
         check_is_fitted(self)
         refuse_unknown_usual(self)
         log, ensemble = check_scoring(self, X), ensemble_of(self)
+        if self.mode == "stateful":
+            ensemble.refuse_to_look_ahead("hiding sensors up to a row")
         hide = hide_in_stretches if self.mode == "stateful" else hide_in_windows
         return hide(ensemble, log, self.window_size_, self.usual_, check_rows(rows, len(log.values)))
 
@@ -375,6 +363,35 @@ default=("relative", "whitened")
         """
         proba = self.predict_proba(X)
         return self.classes_[proba.argmax(axis=1)]
+
+    def _learn_log(self, X: Any, y: Any, sample_weight: Any) -> tuple[Rows, tuple[int, ...]]:
+        """Learn what a log is like; return it with the labels to train on, and the sensors that hold codes."""
+        codes = find_categorical(X, self.categorical_channels)
+        log, index, facts = check_fit(self, X, y, sample_weight)
+        self.max_gap_, self.max_gaps_, self.steps_, self.has_dates_, self.index_names_ = facts
+        self.fingerprint_ = take_fingerprint(X, log.values)
+        self.merge_rows_ = suit_merge_rows(is_event(log.labels), index)
+        log = self._label(X, log)
+        self.classes_ = np.unique(log.labels)
+        refuse_one_class(log.labels, log.weight)
+        self.quiet_class_, self.usual_ = learn_usual(log, codes)
+        warn_if_torn(index, log.starts, self.window_size)
+        self.window_size_ = self._fit_window(log)
+        return log, codes
+
+    def _show(self, log: Rows, codes: tuple[int, ...]) -> tuple[list[Any], list[Rows], list[Rows | None]]:
+        """Return the members, and the rows that each trains on and is watched on, in turn, as it sees them."""
+        members = self._make_members()
+        train, held_out = self._hold_out(log, members[0])
+        self.scalers_ = self._fit_scalers(train, codes)
+        for member, scaler in zip(members, cycle(self.scalers_), strict=False):
+            set_categorical_channels(member, scaler, codes)
+            settle_prior_bias(member, getattr(scaler, "view", None) == "whitened")
+        trained = [self._seen(train, scaler) for scaler in self.scalers_]
+        watched = [
+            None if held_out is None else held_out.seen_by(scaler, channel_type(self)) for scaler in self.scalers_
+        ]
+        return members, trained, watched
 
     def _label(self, X: Any, log: Rows) -> Rows:
         """Return a log with the labels to train on; rows without one get no weight."""
@@ -436,13 +453,7 @@ default=("relative", "whitened")
         windows, rows = self._cut(train)
         set_n_channels(member, windows)
         settle_max_samples(member, len(windows))
-        arguments = {}
-        if train.weight is not None and has_fit_parameter(member, "sample_weight"):
-            arguments["sample_weight"] = train.weight[rows]
-        elif train.weight is not None and np.ptp(train.weight[rows]) > 0:
-            raise ValueError(
-                f"{type(member).__name__} takes no sample_weight in fit. Leave it out, or use another estimator."
-            )
+        arguments = weight_arguments(member, None if train.weight is None else train.weight[rows])
         if held_out is not None:
             windows_val, rows_val = self._cut(held_out)
             arguments |= {"X_val": as_input(member, windows_val), "y_val": held_out.labels[rows_val]}

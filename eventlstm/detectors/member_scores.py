@@ -29,15 +29,36 @@ class Ensemble(NamedTuple):
     dtype: type[np.floating]  # of the channels
     n_jobs: int | None
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether members that go step by step judge a row by those after it, too."""
+        return any(getattr(member, "looks_ahead", False) for member in self.members)
+
+    def refuse_to_look_ahead(self, what: str, error: type[Exception] = ValueError) -> None:
+        """Refuse members that judge a row by those after it, where `what` takes rows as they come."""
+        if self.looks_ahead:
+            raise error(
+                f"{type(self.members[0]).__name__} with bidirectional=True or decoding='smoothed' judges a row by "
+                f"later ones, which {what} cannot. Set decoding='filtered' and bidirectional=False; whole logs are "
+                "labelled after the fact by predict_proba."
+            )
+
     def score_stretches(self, log: Rows, warm_up: int) -> np.ndarray:
         """Return the probabilities at every row from members that go step by step, `warm_up` copies before each run.
 
-        Beyond the log and the result, memory does not grow with the log: it goes through in blocks.
+        Beyond the log and the result, memory does not grow with the log: it goes through in blocks, unless members look
+        ahead, who get each stretch as a whole.
         """
         out = np.empty((len(log.values), len(self.classes)))
+        whole = {"n_lanes": 1, "block_rows": warm_up + len(log.values)} if self.looks_ahead else {}
         with crew(self.n_jobs, len(self.members)) as call:
             return walk(
-                lambda lanes, state: self.step(lanes, state, call), log.values, log.starts, out, warm_up=warm_up
+                lambda lanes, state: self.step(lanes, state, call),
+                log.values,
+                log.starts,
+                out,
+                warm_up=warm_up,
+                **whole,
             )
 
     def step(self, lanes: np.ndarray, state: Any, call: Callable[..., list[Any]]) -> tuple[np.ndarray, Any]:

@@ -14,7 +14,12 @@ from ..metrics.alarm_summary import AlarmReport, report_alarms
 
 
 def choose_alarms(
-    y: pd.Series, scores: np.ndarray, fold_of_row: np.ndarray, policy: AlarmPolicy, choose: Callable[..., float]
+    y: pd.Series,
+    scores: np.ndarray,
+    fold_of_row: np.ndarray,
+    policy: AlarmPolicy,
+    choose: Callable[..., float],
+    sample_weight: np.ndarray | None = None,
 ) -> tuple[float, AlarmReport]:
     """Return a threshold from all rows held out, and what alarms find at thresholds that come from other folds.
 
@@ -31,16 +36,19 @@ def choose_alarms(
     policy : AlarmPolicy
         The rules that make alarms.
     choose : callable
-        Takes labels and scores, and returns a threshold: `choose_threshold` with its options.
+        Takes labels, scores and `sample_weight`, and returns a threshold: `choose_threshold` with its options.
+    sample_weight : array of shape (n_rows,), optional
+        How many rows each stands for when a threshold is chosen. What alarms find and cost is that of the rows at hand,
+        among which the alarms in a day are as many.
     """
     tested = fold_of_row >= 0
-    score = pd.Series(scores, index=y.index)
-    threshold = choose(y[tested], score[tested])
+    score, weight = pd.Series(scores, index=y.index), np.ones(len(y)) if sample_weight is None else sample_weight
+    threshold = choose(y[tested], score[tested], sample_weight=weight[tested])
     flags = pd.Series(0, index=y.index)
     for fold in range(fold_of_row.max() + 1):
         own, others = fold_of_row == fold, tested & (fold_of_row != fold)
         try:
-            rules = clone(policy).set_params(threshold=choose(y[others], score[others]))
+            rules = clone(policy).set_params(threshold=choose(y[others], score[others], sample_weight=weight[others]))
         except ValueError:
             continue
         flags[own] = rules.flag(score[own])

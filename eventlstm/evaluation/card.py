@@ -11,7 +11,6 @@ import pandas as pd
 from ..logs.checking import says_time
 from ..logs.index import read_index
 from ..logs.long_tables import CARRIED
-from ..logs.steps import cut_stretches, longest_steps
 from ..metrics.intervals import FEW_EVENTS
 from ..metrics.matching import Matched
 from .scored_log import ScoredLog
@@ -23,30 +22,39 @@ MOST_SENSORS = 200
 
 
 def describe_log(
-    log: ScoredLog, is_labelled: bool, train: tuple[pd.DataFrame, pd.Series] | None, window_size: int
+    log: ScoredLog,
+    is_labelled: bool,
+    train: tuple[pd.DataFrame, pd.Series] | None,
+    window_size: int,
+    sensors: list[dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the data card of a log, and what a reader must know before believing any number, in sentences."""
-    card = _make_card(log)
+    """Return the data card of a log, and what a reader must know before believing any number, in sentences.
+
+    `sensors` tell what each has measured, where rows of the log were left out.
+    """
+    card = _make_card(log, sensors)
     overlaps = [] if train is None else _warn_of_overlap(log.X, train[0], window_size)
     return card, [*overlaps, *_warn_of_events(card["n_events"], is_labelled), *_warn_of_sensors(card)]
 
 
-def _make_card(log: ScoredLog) -> dict[str, Any]:
+def _make_card(log: ScoredLog, sensors: list[dict[str, Any]] | None) -> dict[str, Any]:
     """Return the numbers of a data card; times are in seconds for an index of date-times, else in its unit."""
     X, rows, measured = log.X, log.rows, log.events.measured
     runs = rows.run_starts
-    gaps = np.setdiff1d(cut_stretches(rows, longest_steps(rows, "auto")), runs)
+    gaps = np.setdiff1d(log.gaps, runs)
     gap_times = rows.times[gaps] - rows.times[gaps - 1]
     times = X.index.get_level_values(-1)
     carried = X.attrs.get(CARRIED, {})
-    sensors = [_describe_sensor(X.iloc[:, k], runs, carried) for k in range(X.shape[1])]
+    if sensors is None:
+        sensors = [_describe_sensor(X.iloc[:, k], runs, carried) for k in range(X.shape[1])]
+    event_rows = int(log.count_above(measured.events, np.array([-np.inf]))[0])
     return {
-        "n_rows": len(X),
+        "n_rows": log.n_rows,
         "n_runs": len(runs),
         "n_sensors": X.shape[1],
         "n_events": len(log.events.first),
-        "event_rows": int(measured.events.sum()),
-        "event_rate": float(measured.events.mean()),
+        "event_rows": event_rows,
+        "event_rate": event_rows / log.n_rows,
         "median_step": float(measured.median_step / log.second),
         "observed_time": float(log.observed_time / log.second),
         "quiet_time": float(log.events.total_quiet_time / log.second),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..logs.index import read_index
 from ..logs.splitters import RunKFold, RunTimeSplit
 from ..metrics.intervals import bootstrap_interval
 from ..metrics.row_scores import detection_report
+from ..recurrent.members import weight_arguments
 from ..training.backends import one_by_one
 
 # Draws behind an interval: enough for ends of two digits.
@@ -34,28 +36,30 @@ def compare(
     on_fold: Callable[[], Any] = lambda: None,
     variants: Mapping[str, Mapping[str, dict[str, Any]]] | None = None,
     kept: dict[str, np.ndarray] | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Measure models on held-out rows of the same folds.
 
     `variants` of a model, by its name and theirs, are parameters that need no new fit: the weights of a blend. They
-    get rows of their own after it, and cost a scoring each. The scores of all rows go into `kept`, by name.
+    get rows of their own after it, and cost a scoring each. The scores of all rows go into `kept`, by name. By
+    `sample_weight` (n_rows,) rows count in training and in what is measured.
 
     Returns the table of measures, a row a model, and for each model the threshold that all held-out rows together
     call for: the one to use on a new log. The measures are taken at thresholds that come from other folds.
     """
-    labels = np.asarray(y)
+    labels, weight = np.asarray(y), np.ones(len(y)) if sample_weight is None else sample_weight
     table, threshold = {}, {}
     settings_of = {name: {name: {}, **(variants or {}).get(name, {})} for name in models}
     asked = [(model, list(settings_of[name].values())) for name, model in models.items()]
-    of_models, fold_of_row = _score_folds(asked, X, y, splitter, on_fold)
+    of_models, fold_of_row = _score_folds(asked, X, y, splitter, on_fold, sample_weight)
     tested = fold_of_row >= 0
     for settings, all_scores in zip(settings_of.values(), of_models, strict=True):
         for setting, scores in zip(settings, all_scores, strict=True):
             if kept is not None:
                 kept[setting] = scores
-            own = cross_fitted_thresholds(labels, scores, fold_of_row)
-            table[setting] = detection_report(labels[tested], scores[tested], own[tested])
-            threshold[setting] = choose_threshold(labels[tested], scores[tested])
+            own = cross_fitted_thresholds(labels, scores, fold_of_row, weight)
+            table[setting] = detection_report(labels[tested], scores[tested], own[tested], sample_weight=weight[tested])
+            threshold[setting] = choose_threshold(labels[tested], scores[tested], sample_weight=weight[tested])
     return pd.DataFrame(table).T, threshold
 
 
@@ -71,7 +75,12 @@ def held_out_scores(
 
 
 def _score_folds(
-    asked: list[tuple[Any, list[dict[str, Any]]]], X: Any, y: Any, splitter: Any, on_fold: Callable[[], Any]
+    asked: list[tuple[Any, list[dict[str, Any]]]],
+    X: Any,
+    y: Any,
+    splitter: Any,
+    on_fold: Callable[[], Any],
+    sample_weight: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Return for each model its scores (n_settings, n_rows), of one fit a fold under parameters that count afterwards.
 
@@ -82,7 +91,7 @@ def _score_folds(
     for fold, (_, test) in enumerate(folds):
         fold_of_row[test] = fold
     of_models = [np.full((len(settings), len(X)), np.nan) for _, settings in asked]
-    turns = [(model, settings, X, y, *fold) for model, settings in asked for fold in folds]
+    turns = [(model, settings, X, y, *fold, sample_weight) for model, settings in asked for fold in folds]
     places = [(scores, test) for scores in of_models for _, test in folds]
     for (scores, test), found in zip(places, one_by_one(_score_fold, turns), strict=True):
         scores[:, test] = found
@@ -91,7 +100,13 @@ def _score_folds(
 
 
 def _score_fold(
-    model: Any, settings: list[dict[str, Any]], X: Any, y: Any, train: np.ndarray, test: np.ndarray
+    model: Any,
+    settings: list[dict[str, Any]],
+    X: Any,
+    y: Any,
+    train: np.ndarray,
+    test: np.ndarray,
+    sample_weight: np.ndarray | None,
 ) -> list[np.ndarray]:
     """Return the scores (n_settings, n_test) of rows by a model fitted to others.
 
@@ -99,16 +114,20 @@ def _score_fold(
     slower beside a busy neighbour.
     """
     with threadpool_limits(1):
-        fitted = clone(model).fit(X.iloc[train], y.iloc[train])
+        weight = weight_arguments(model, None if sample_weight is None else sample_weight[train])
+        fitted = clone(model).fit(X.iloc[train], y.iloc[train], **weight)
         return [fitted.set_params(**parameters).predict_proba(X.iloc[test])[:, 1] for parameters in settings]
 
 
-def cross_fitted_thresholds(y: np.ndarray, scores: np.ndarray, fold_of_row: np.ndarray) -> np.ndarray:
+def cross_fitted_thresholds(
+    y: np.ndarray, scores: np.ndarray, fold_of_row: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
     """Return a threshold for each row, chosen on the held-out rows of the other folds."""
     thresholds = np.full(len(y), np.nan)
     for fold in range(fold_of_row.max() + 1):
         others = (fold_of_row >= 0) & (fold_of_row != fold)
-        thresholds[fold_of_row == fold] = choose_threshold(y[others], scores[others])
+        counted = None if weight is None else weight[others]
+        thresholds[fold_of_row == fold] = choose_threshold(y[others], scores[others], sample_weight=counted)
     return thresholds
 
 
@@ -175,16 +194,31 @@ def _enumerate(names: list[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def interval_sentence(table: pd.DataFrame, y: Any, scores: Mapping[str, np.ndarray], name: str) -> str:
+def interval_sentence(
+    table: pd.DataFrame,
+    y: Any,
+    scores: Mapping[str, np.ndarray],
+    name: str,
+    sample_weight: np.ndarray | None = None,
+) -> str:
     """Say between which ends few events leave the average precision of a model, and its lead over the best other."""
     best = table["average_precision"].drop(name).idxmax()
     tested = ~np.isnan(scores[name])
-    of_rows = {which: pd.Series(scores[which], index=y.index)[tested] for which in (name, best)}
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight
+    rows = pd.Series(np.arange(len(y)), index=y.index)[tested]
     how: dict[str, Any] = {"n_resamples": N_DRAWS, "random_state": 0}
+
+    def precision(which: str, y_true: Any, drawn: Any) -> float:
+        at = np.asarray(drawn)
+        return float(average_precision_score(y_true, scores[which][at], sample_weight=weight[at]))
+
+    def lead_of(y_true: Any, drawn: Any) -> float:
+        return precision(name, y_true, drawn) - precision(best, y_true, drawn)
+
     with warnings.catch_warnings():  # that events are few is said beside it
         warnings.simplefilter("ignore", UserWarning)
-        own = bootstrap_interval(average_precision_score, y[tested], of_rows[name], **how)
-        lead = bootstrap_interval(average_precision_score, y[tested], of_rows[name], paired_with=of_rows[best], **how)
+        own = bootstrap_interval(partial(precision, name), y[tested], rows, **how)
+        lead = bootstrap_interval(lead_of, y[tested], rows, **how)
     return (
         f"The {name} reaches an average precision of {own.estimate:.3f}, which so few events leave between "
         f"{own.low:.2f} and {own.high:.2f} (95 %); its lead over {best} is {lead.estimate:+.3f}, between "

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import indexable
 
 from ..alarms.model_scores import policy_of, score_rows, threshold_of, window_size_of
-from ..logs.shared import FloatArray
+from ..logs.shared import FloatArray, IntArray
 from ..logs.units import Units
 from ..logs.whole_files import check_outputs, open_whole
 from .alarm_time import describe_alarm_time
@@ -31,7 +31,7 @@ from .similar_events import find_similar
 from .text import make_texts, verdict_sentence
 
 DAILY_BUDGET, STEP_BUDGET = 1.0, 1e-3  # false alarms a day, or a step: one in a thousand
-OWN = "the model"
+OWN, TITLE, N_RESAMPLES = "the model", "Event detection report", 200
 NO_PLOTLY = "A report is drawn by plotly, which is not installed. Install it: pip install 'eventlstm[report]'."
 CHOSEN_HERE = (
     "The model says no threshold. The one of this page finds most events within the budget of false alarms on this "
@@ -55,8 +55,8 @@ def report(
     late: Any = 0,
     match: str = "onset",
     max_gap: Any = None,
-    title: str = "Event detection report",
-    n_resamples: int = 200,
+    title: str = TITLE,
+    n_resamples: int = N_RESAMPLES,
     random_state: Any = 0,
 ) -> dict[str, Any]:
     """Write a report of a model on a log, as one page of HTML that works without a network.
@@ -151,27 +151,73 @@ def report(
     (2, True)
     """
     path = Path(path)
-    _check_writable(path)
+    check_writable(path)
     table, labels = _check_log(X, y)
     scores, warned = _find_scores(model, X, y_score, len(table))
     is_labelled, learnt = y is not None, tell_learnt(model, X) if y_score is None else []
     kept = ~np.isnan(scores)
     policy = policy_of(model, labels if is_labelled else None) if policy is None else policy
     log = ScoredLog.of(table[kept], labels[kept], scores[kept], policy, early, late, match, max_gap)
-    if budget is None:
-        budget = DAILY_BUDGET if log.rows.is_datetime else STEP_BUDGET
-    threshold = threshold_of(model) if threshold is None else float(threshold)
-    if threshold is None:
-        threshold, warned = log.best_within(budget)[0], [CHOSEN_HERE, *warned]
     if isinstance(baselines, Mapping):
         baselines = {name: np.asarray(score, dtype=np.float64)[kept] for name, score in baselines.items()}
     trained, window_size = None if train is None else _check_log(*train), window_size_of(model)
     card, told = describe_log(log, is_labelled, None if learnt else trained, window_size)
     others, notes = score_baselines(log.X, baselines, trained, window_size, random_state)
-    units = Units.of(log.observed_time, len(log.y), is_datetime=log.rows.is_datetime)
+    known = Known(card, told, learnt, warned, notes, is_labelled, others, trained)
+    return write_report(
+        path,
+        model,
+        log,
+        known,
+        lambda log, begin, end: describe_events(model, log, begin, end),
+        threshold=threshold,
+        budget=budget,
+        title=title,
+        n_resamples=n_resamples,
+        random_state=random_state,
+    )
+
+
+class Known(NamedTuple):
+    """What a report has to tell of a log beside its scores."""
+
+    card: dict[str, Any]
+    told: list[str]  # what a reader must know of the log before believing any number
+    learnt: list[str]  # what must be said of rows that the model was fitted on
+    warned: list[str]
+    notes: list[str]  # of the baselines
+    is_labelled: bool
+    others: dict[str, FloatArray]  # scores of baselines, by name
+    train: tuple[pd.DataFrame, pd.Series] | None
+
+
+def write_report(
+    path: Path,
+    model: Any,
+    log: ScoredLog,
+    known: Known,
+    describe: Callable[[ScoredLog, IntArray, IntArray], dict[str, Any]],
+    *,
+    threshold: float | None,
+    budget: float | None = None,
+    title: str = TITLE,
+    n_resamples: int = N_RESAMPLES,
+    random_state: Any = 0,
+) -> dict[str, Any]:
+    """Write the page of a log with its scores, and return its numbers; `report` tells what the parameters are.
+
+    `describe` tells the events of the log, given the first and the last row to be looked at of each.
+    """
+    warned = known.warned
+    if budget is None:
+        budget = DAILY_BUDGET if log.rows.is_datetime else STEP_BUDGET
+    threshold = threshold_of(model) if threshold is None else float(threshold)
+    if threshold is None:
+        threshold, warned = log.best_within(budget)[0], [CHOSEN_HERE, *warned]
+    units = Units.of(log.observed_time, log.n_rows, is_datetime=log.rows.is_datetime)
     openings = find_openings(log, threshold)
     numbers = {
-        **measure_models(log, threshold, {OWN: log.scores, **others}, budget, n_resamples, random_state),
+        **measure_models(log, threshold, {OWN: log.scores, **known.others}, budget, n_resamples, random_state),
         "per": units.per,
         "rated": units.factor,
         "has_dates": log.rows.is_datetime,
@@ -179,27 +225,27 @@ def report(
         "threshold": threshold,
         "n_found": log.at(threshold).n_found,
         "n_resamples": n_resamples,
-        "card": card,
+        "card": known.card,
         "held_out": getattr(model, "held_out_", None),
         "warnings": [
-            *told,
-            *describe_alarm_time(log.at(threshold), log.y.index, units, is_labelled=y is not None),
+            *known.told,
+            *describe_alarm_time(log.at(threshold), log.y.index, units, is_labelled=known.is_labelled),
             *warn_of_events_under_alarm(log.at(threshold)),
             *warned,
         ],
-        "notes": notes,
-        **describe_events(model, log, *openings),
+        "notes": known.notes,
+        **describe(log, *openings),
     }
-    for event, similar in zip(numbers["events"], find_similar(log, *openings, trained), strict=True):
+    for event, similar in zip(numbers["events"], find_similar(log, *openings, known.train), strict=True):
         event["similar"] = similar
-    numbers["verdict"] = " ".join([*learnt, verdict_sentence(numbers)])
+    numbers["verdict"] = " ".join([*known.learnt, verdict_sentence(numbers)])
     page = make_page(make_texts(numbers, log, title), *make_data(numbers, log)).encode()
     with open_whole(path) as file:
         file.write(page)
     return numbers
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Find out before any work is done whether a page can be made and written."""
     if find_spec("plotly") is None:
         raise ImportError(NO_PLOTLY)

@@ -11,13 +11,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import check_random_state
 
-from ..logs.shared import BoolArray, FloatArray, IntArray
+from ..logs.shared import FloatArray, IntArray
 from ..metrics.delays import quantile_of_delays
-from ..metrics.intervals import binomial_interval, bootstrap_interval, percentile_ends, poisson_interval
-from ..metrics.matching import Matched, f_score, match_alarms, read_events
+from ..metrics.intervals import (
+    Blocks,
+    binomial_interval,
+    cut_blocks,
+    draw_blocks,
+    percentile_ends,
+    poisson_interval,
+)
+from ..metrics.matching import Matched, f_score
 from ..metrics.vus import vus_pr_score
 from ..plots.scores import RECALLS
+from .drawn_blocks import Ranking, Segments
 from .scored_log import ScoredLog
 
 CONFIDENCE = 0.95
@@ -82,39 +91,44 @@ def _draw_measures(
     Average precisions (1 + n_draws, n_models), precisions of the first model at `RECALLS` (1 + n_draws, n_recalls), and
     `DRAWN_MEASURES` (1 + n_draws, 4).
     """
-    codes = [np.unique(own, return_inverse=True)[1] for own in scores]  # equal scores share a rank, 0 for the lowest
-    flags, kept = log.at(threshold).flags, []
-
-    def measure(y_true: pd.Series, rows: pd.Series) -> float:
-        events, drawn = y_true.to_numpy() == 1, rows.to_numpy()
-        counts = [_count_hits(own[drawn], events) for own in codes]
-        restarts = np.flatnonzero(np.isin(drawn, log.restarts))
-        matched = match_alarms(read_events(y_true, **log.spans), flags[drawn], log.match, restarts)
-        share = matched.precision(corrected=True)
-        f_beta, delay = f_score(share, matched.recall, EVENT_BETA), quantile_of_delays(matched, 0.5)
-        found = [_average_precision(*own) for own in counts]
-        kept.append((found, _precision_at(*counts[0]), [share, f_beta, matched.duty, delay]))
-        return found[0]
-
-    rows = pd.Series(np.arange(len(log.y)), index=log.y.index)
-    if len(log.events.first) < 2:
-        measure(log.y, rows)
-    else:
-        with warnings.catch_warnings():  # the page itself says that events are few
-            warnings.simplefilter("ignore", UserWarning)
-            bootstrap_interval(measure, log.y, rows, n_resamples=n_resamples, random_state=random_state)
+    blocks = _blocks_of(log)
+    of_row = np.repeat(np.arange(len(blocks.first)), blocks.stop - blocks.first)
+    rankings = [Ranking.of(own, log, of_row) for own in scores]
+    kept = [_measure_draw(rankings, np.ones(len(blocks.first), dtype=np.intp), log.at(threshold))]
+    if blocks.n_events > 1:
+        segments, rng = Segments.of(log, log.at(threshold).flags, blocks), check_random_state(random_state)
+        for _ in range(n_resamples):
+            block, run = draw_blocks(blocks, rng)
+            times_drawn = np.bincount(block, minlength=len(blocks.first))
+            kept.append(_measure_draw(rankings, times_drawn, segments.match(block, run, log.match)))
     precision, band, alarms = (np.array(part, dtype=np.float64) for part in zip(*kept, strict=True))
     return precision, band, alarms
 
 
-def _count_hits(codes: IntArray, events: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Return the rows of events, and all rows, at or above each rank, the highest first."""
-    flagged = np.bincount(codes)
-    hits = np.bincount(codes[events], minlength=len(flagged))
-    return hits[::-1].cumsum().astype(np.float64), flagged[::-1].cumsum().astype(np.float64)
+def _blocks_of(log: ScoredLog) -> Blocks:
+    """Return the blocks to draw from; all rows as one where there are no two events that could differ."""
+    if len(log.events.first) < 2:
+        return Blocks(pd.MultiIndex.from_arrays([[], []]), np.zeros(1, np.intp), np.array([len(log.scores)]), [], 0)
+    with warnings.catch_warnings():  # the page itself says that events are few
+        warnings.simplefilter("ignore", UserWarning)
+        return cut_blocks(log.y)
 
 
-def _average_precision(hits: FloatArray, flagged: FloatArray) -> float:
+def _measure_draw(
+    rankings: list[Ranking], times_drawn: IntArray, matched: Matched
+) -> tuple[list[float], FloatArray, list[float]]:
+    """Return the average precisions, the precision of the first model at `RECALLS`, and `DRAWN_MEASURES` of a draw."""
+    counts = [ranking.count_rows(times_drawn) for ranking in rankings]
+    share = matched.precision(corrected=True)
+    f_beta, delay = f_score(share, matched.recall, EVENT_BETA), quantile_of_delays(matched, 0.5)
+    return (
+        [average_precision_of(*own) for own in counts],
+        _precision_at(*counts[0]),
+        [share, f_beta, matched.duty, delay],
+    )
+
+
+def average_precision_of(hits: FloatArray, flagged: FloatArray) -> float:
     """Return the average precision as scikit-learn defines it, from cumulated counts; NaN without an event."""
     if not hits[-1]:
         return np.nan
@@ -140,13 +154,14 @@ def _describe_model(
     name: str, log: ScoredLog, budget: float, precision: FloatArray, ahead: FloatArray | None
 ) -> dict[str, Any]:
     """Return a row of the table of models."""
-    n_events, n_rows = len(log.events.first), len(log.scores)
+    n_events = len(log.events.first)
+    has_rows = len(log.scores) == log.n_rows <= MOST_VUS_ROWS  # the neighbours of a sample are others
     has_both = n_events > 0 and log.events.total_quiet_time > 0
     return {
         "name": name,
         "average_precision": _interval(precision, n_events),
         "ahead": None if ahead is None else _interval(ahead, n_events),
-        "vus_pr": float(vus_pr_score(log.y, log.scores)) if n_events > 0 and n_rows <= MOST_VUS_ROWS else np.nan,
+        "vus_pr": float(vus_pr_score(log.y, log.scores)) if n_events > 0 and has_rows else np.nan,
         "found_at_budget": list(binomial_interval(log.best_within(budget)[1], n_events)) if has_both else [np.nan] * 3,
     }
 

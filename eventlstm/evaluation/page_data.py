@@ -17,7 +17,6 @@ import pandas as pd
 
 from ..alarms.machine import ROWS, Span
 from ..logs.shared import FloatArray, IntArray
-from ..logs.steps import cut_stretches, longest_steps
 from ..metrics.alarm_costs import rate_of_false_alarms
 from ..metrics.delays import quantile_of_delays
 from ..metrics.intervals import binomial_interval, poisson_interval
@@ -40,7 +39,7 @@ Column = npt.NDArray[Any]
 
 def make_data(numbers: dict[str, Any], log: ScoredLog) -> tuple[dict[str, Any], dict[str, Column]]:
     """Return what a page holds beside its texts: numbers, and the long columns that are packed."""
-    cuts = Cuts.of(log.judged, numbers["threshold"], log.policy.off)
+    cuts = Cuts.of(log.judged, numbers["threshold"], log.policy.off, log.lowest)
     told, arrays = log_for_page(log, cuts)
     sensors, arrays["values"] = _describe_sensors(log.X, [event["sensors"] for event in numbers["events"]])
     low, middle, high = np.quantile(log.judged, (0, 0.5, 1))
@@ -69,9 +68,9 @@ class Cuts(NamedTuple):
     levels: npt.NDArray[np.uint16]  # (n_rows,) how many cuts each score is greater than
 
     @classmethod
-    def of(cls, scores: FloatArray, threshold: float, off: float | None) -> Self:
-        """Return cuts among which are the model's threshold and the level `off` of a policy."""
-        stops = np.unique(np.append(spread_thresholds(scores), threshold))
+    def of(cls, scores: FloatArray, threshold: float, off: float | None, lowest: float = -np.inf) -> Self:
+        """Return cuts among which are the threshold and the level `off` of a policy; the slider starts at `lowest`."""
+        stops = np.unique(np.append(spread_thresholds(scores, lowest), threshold))
         values = np.unique(np.concatenate([stops, _drawn_cuts(scores), [threshold if off is None else off]]))
         levels = np.searchsorted(values, scores, side="left").astype(np.uint16)
         return cls(values, np.searchsorted(values, stops), levels)
@@ -100,7 +99,7 @@ def log_for_page(log: ScoredLog, cuts: Cuts) -> tuple[dict[str, Any], dict[str, 
         **_describe_clock(log, step, origin),
         "stretches": np.union1d(measured.starts, log.restarts).tolist(),
         "restarts": log.restarts.tolist(),
-        "gaps": cut_stretches(rows, longest_steps(rows, "auto")).tolist(),
+        "gaps": log.gaps.tolist(),
         "rules": _describe_rules(log, step),
         "offCut": None if log.policy.off is None else int(np.searchsorted(cuts.values, log.policy.off)),
         "match": log.match,
@@ -197,12 +196,12 @@ def _describe_sensors(X: pd.DataFrame, named: list[list[str]]) -> tuple[list[dic
 
 def _count_rows(log: ScoredLog, thresholds: FloatArray) -> dict[str, Any]:
     """Return how many rows are above each threshold, and how many of these are rows of events."""
-    every, positive = np.sort(log.scores), np.sort(log.scores[log.events.measured.events])
+    every, events = np.ones(len(log.scores), dtype=np.bool_), log.events.measured.events
     return {
         "threshold": thresholds.tolist(),
-        "flagged": (len(every) - np.searchsorted(every, thresholds, side="right")).tolist(),
-        "hits": (len(positive) - np.searchsorted(positive, thresholds, side="right")).tolist(),
-        "n_positive": len(positive),
+        "flagged": log.count_above(every, thresholds).tolist(),
+        "hits": log.count_above(events, thresholds).tolist(),
+        "n_positive": int(log.count_above(events, np.array([-np.inf]))[0]),
     }
 
 
@@ -210,7 +209,7 @@ def _draw_curve(log: ScoredLog, thresholds: FloatArray) -> dict[str, list[float]
     """Return event recall, with its exact interval, against false alarms, at some thresholds."""
     points = []
     for threshold in log.curve_thresholds(thresholds)[::-1].tolist():
-        matched = log.at(threshold)
+        matched = log.match_at(threshold)
         rate, recall = rate_of_false_alarms(matched, log.unit), count_measures(matched, log.unit)["event_recall"]
         points.append((threshold, rate, *recall, matched.duty, quantile_of_delays(matched, 0.5)))
     columns = ("threshold", "false_alarm_rate", "event_recall", "low", "high", "alarm_duty", "median_delay")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from ..alarms.alarm_policy import N_NAMED_SENSORS
 from ..alarms.model_scores import before_last, last_step
 from ..logs.events import list_events
 from ..logs.shared import FloatArray, IntArray
-from ..metrics.matching import Events
 from .scored_log import ScoredLog
 
 # A deviation is told in quarters of the spread of quiet rows, so that it is one standard deviation of normal values.
@@ -22,16 +22,22 @@ RAISED = "Sensors that raised the score"
 FARTHEST = "Sensors farthest from their usual values"
 
 
-def describe_events(model: Any, log: ScoredLog, begin: IntArray, end: IntArray) -> dict[str, Any]:
+Attribute = Callable[[Any, pd.DataFrame, pd.DataFrame, pd.DataFrame], tuple[pd.DataFrame | None, str]]
+
+
+def describe_events(
+    model: Any, log: ScoredLog, begin: IntArray, end: IntArray, attribute_by: Attribute | None = None
+) -> dict[str, Any]:
     """Return the events with the sensors that stand out in each, and where these names come from.
 
-    A classifier is asked of the rows `begin` to `end` of each, (n_events,), alone: what raised their score.
+    A classifier is asked of the rows `begin` to `end` of each, (n_events,), alone: what raised their score. In place of
+    `attribute`, `attribute_by` may say so.
     """
     first, last = log.events.measured.true_events
     table = list_events(log.y.index, first, last, log.scores)
-    shares, source = attribute(model, log.X, table, list_events(log.y.index, begin, end))
+    shares, source = (attribute_by or attribute)(model, log.X, table, list_events(log.y.index, begin, end))
     if shares is None:
-        shares = pd.DataFrame(deviations(log.X, log.events), columns=log.X.columns)
+        shares = pd.DataFrame(deviations(log), columns=log.X.columns)
     events = [
         {
             "run": run_label(log.y.index, first[k]),
@@ -80,14 +86,14 @@ def attribute(
         return None, FARTHEST
 
 
-def deviations(X: pd.DataFrame, events: Events) -> FloatArray:
+def deviations(log: ScoredLog) -> FloatArray:
     """Return how far each sensor is in each event from its median on the quiet rows of the run, in their deviations.
 
     For models that do not say themselves which sensors their scores are due to.
     """
-    values = X.to_numpy(dtype=np.float64)
-    first, last = events.measured.true_events
-    runs, quiet = events.measured.rows.runs, ~events.measured.events
+    values = log.X.to_numpy(dtype=np.float64)
+    first, last = log.events.measured.true_events
+    runs, quiet = log.rows.runs, log.usual_quiet
     far = np.zeros((len(first), values.shape[1]))
     for run in np.unique(runs[first]):
         own = np.flatnonzero(runs == run)

@@ -63,7 +63,7 @@ class Past(NamedTuple):
             {"event": k, "run": run_label(log.y.index, row), "start": str(log.y.index.get_level_values(-1)[row])}
             for k, row in enumerate(first)
         ]
-        quiet = _spread(np.flatnonzero(~log.events.measured.events))
+        quiet = _spread(np.flatnonzero(log.usual_quiet))
         ended = when[np.maximum(last, end)]
         return cls(when, names, _looks(log.X, begin, end), ended, _values(log.X, quiet), when[quiet])
 

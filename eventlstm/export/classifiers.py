@@ -13,7 +13,7 @@ from ..detectors.event_classifier import ensemble_of
 from ..detectors.member_scores import Ensemble
 from ..recurrent.lstm_classifier import LSTMClassifier
 from .graph import Tensor
-from .members import proba_of_windows
+from .members import proba_of_windows, refuse_tagger
 from .network_step import run_step
 from .probabilities import mean_log_odds, of_all_classes, to_proba
 from .refusal import refuse
@@ -25,6 +25,8 @@ from .views import bent_channels, count_channels, see
 def classify(step: Step, row: Tensor, model: Any, n_sensors: int) -> Tensor:
     """Return the probabilities (batch, n_classes) of an `EventClassifier` at a row (batch, n_sensors)."""
     ensemble = ensemble_of(model)
+    for member in ensemble.members:
+        refuse_tagger(member)
     window_size = getattr(model, "window_size_", model.window_size)  # archives of before know none
     judge = _judge_steps if model.mode == "stateful" else _judge_windows
     turns = judge(step, row, ensemble, window_size, n_sensors)

@@ -18,6 +18,7 @@ from ..recurrent.codes import Codes, check_channels
 from ..recurrent.lstm_autoencoder import LSTMAutoencoder
 from ..recurrent.lstm_classifier import LSTMClassifier
 from ..recurrent.lstm_forecaster import LSTMForecaster
+from ..recurrent.lstm_tagger import LSTMTagger
 from ..training.devices import computes_in_bfloat16
 from .graph import Tensor
 from .networks import reconstruct, reconstruct_last, say
@@ -28,6 +29,12 @@ from .views import arcsinh
 
 Shape = tuple[int, int]
 CPU = torch.device("cpu")
+
+
+def refuse_tagger(model: Any) -> None:
+    """Refuse a tagger, whose labels of all steps no graph holds."""
+    if isinstance(model, LSTMTagger):
+        refuse(model, "no graph is made of a label at every step. Use LSTMClassifier.")
 
 
 def proba_of_windows(member: Any, windows: Tensor, shape: Shape) -> Tensor:

@@ -20,7 +20,15 @@ from ..recurrent.lstm_forecaster import LSTMForecaster
 from .classifiers import blend, classify
 from .detectors import detect
 from .graph import BATCH, Graph, Tensor
-from .members import as_network_takes, codes_of, median_of, proba_of_windows, quantiles_of, score_of_windows
+from .members import (
+    as_network_takes,
+    codes_of,
+    median_of,
+    proba_of_windows,
+    quantiles_of,
+    refuse_tagger,
+    score_of_windows,
+)
 from .metadata import describe_step, describe_windows
 from .networks import say
 from .refusal import refuse
@@ -40,6 +48,7 @@ def to_model(model: Any) -> Any:
         return _to_step(model)
     if isinstance(inner, OF_WINDOWS):
         return _to_windows(inner)
+    refuse_tagger(inner)
     refuse(inner, "it is no model of logs or of windows. Put it inside of EventClassifier or AnomalyDetector.")
 
 

@@ -89,17 +89,22 @@ def find_overlap(fingerprint: dict[str, Any], X: Any, values: np.ndarray) -> Ove
 
 def hash_rows(X: Any, values: np.ndarray, index: RowIndex) -> Hashes:
     """Return a hash of each row, (n_rows,); `index` is that of `X`, read."""
-    hashes = np.empty(len(values), dtype=np.uint64)
+    hashes, is_timed = np.empty(len(values), dtype=np.uint64), says_time(X)
     for begin in range(0, len(values), BLOCK_ROWS):  # bits of all rows would be a second log in memory
-        block = values[begin : begin + BLOCK_ROWS]
-        hashes[begin : begin + len(block)] = _mix(_bits(block)).sum(axis=1, dtype=np.uint64)
-    if says_time(X):
-        times = index.times.view(np.uint64) if index.is_datetime else _bits(index.times)
-        return _mix(hashes + _mix(times))
+        block = slice(begin, begin + BLOCK_ROWS)
+        mixed = _mix(_bits(values[block])).sum(axis=1, dtype=np.uint64)
+        hashes[block] = _mix(mixed + _mix(_time_bits(index, block))) if is_timed else mixed
+    if is_timed:
+        return hashes
     linked = hashes.copy()
     for back in range(1, LINKED_ROWS):
         linked[back:] += _mix(hashes[:-back] + np.uint64(back))
     return _mix(linked)
+
+
+def _time_bits(index: RowIndex, block: slice) -> Hashes:
+    times = index.times[block]
+    return times.view(np.uint64) if index.is_datetime else _bits(times)
 
 
 def _bits(numbers: np.ndarray) -> Hashes:

@@ -177,7 +177,7 @@ def bootstrap_curve(
             "0.95, and at least 2 draws."
         )
     check_consistent_length(y_true, y_score, paired_with)
-    blocks = _cut_blocks(y_true)
+    blocks = cut_blocks(y_true)
     columns = [_on_index(plain_labels(y_true, "y_true"), blocks.index), _on_index(y_score, blocks.index)]
     if paired_with is not None:
         columns.append(_on_index(paired_with, blocks.index))
@@ -188,7 +188,7 @@ def bootstrap_curve(
     return np.column_stack([estimate, ends]).T
 
 
-class _Blocks(NamedTuple):
+class Blocks(NamedTuple):
     """The rows of a log in blocks, and the blocks in groups of machines."""
 
     index: pd.MultiIndex  # of the rows, numbers of runs and times
@@ -198,7 +198,8 @@ class _Blocks(NamedTuple):
     n_events: int
 
 
-def _cut_blocks(y_true: Any) -> _Blocks:
+def cut_blocks(y_true: Any) -> Blocks:
+    """Return the blocks of a log by its labels."""
     labels = plain_labels(y_true, "y_true", "0 and 1 are")
     if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
         raise ValueError(f"y_true holds {pd.unique(labels.ravel())[:5]}, where 0 and 1 are wanted, one a row.")
@@ -224,7 +225,7 @@ def _cut_blocks(y_true: Any) -> _Blocks:
     times = y_true.index.get_level_values(-1) if isinstance(y_true, pd.Series) else pd.RangeIndex(len(labels))
     codes, levels = pd.factorize(times, sort=True)
     index = pd.MultiIndex(levels=[np.arange(len(of_run)), levels], codes=[runs, codes], names=["run", times.name])
-    return _Blocks(index, first, np.append(first[1:], len(labels)), [group for group in groups if group], len(begin))
+    return Blocks(index, first, np.append(first[1:], len(labels)), [group for group in groups if group], len(begin))
 
 
 def _place_blocks(begin: IntArray, end: IntArray, starts: IntArray, n_rows: int) -> tuple[IntArray, Any]:
@@ -257,19 +258,27 @@ def _measure(measure: Callable[[Any, Any], Any], columns: list[pd.Series]) -> Fl
     return first - second[0] if second else first
 
 
-def _draw(blocks: _Blocks, columns: list[pd.Series], rng: np.random.RandomState) -> list[pd.Series]:
-    """Return the columns on blocks drawn with replacement; those that follow each other are of one run."""
+def draw_blocks(blocks: Blocks, rng: np.random.RandomState) -> tuple[IntArray, IntArray]:
+    """Return blocks drawn with replacement, and the run of each: those that follow each other are of one."""
     drawn, new = [], []
     for machines in blocks.groups:
         for machine in rng.randint(len(machines), size=len(machines)):
             own = np.sort(np.concatenate([part[rng.randint(len(part), size=len(part))] for part in machines[machine]]))
             drawn.append(own)
             new.append(np.diff(own, prepend=-2) != 1)
-    block = np.concatenate(drawn)
-    run = np.cumsum(np.concatenate(new)) - 1
+    return np.concatenate(drawn), np.cumsum(np.concatenate(new)) - 1
+
+
+def spread_out(first: IntArray, lengths: IntArray) -> IntArray:
+    """Return the numbers from each of `first` on, as many as each of `lengths`, one after the other."""
+    return np.arange(lengths.sum()) + np.repeat(first - np.cumsum(lengths) + lengths, lengths)
+
+
+def _draw(blocks: Blocks, columns: list[pd.Series], rng: np.random.RandomState) -> list[pd.Series]:
+    """Return the columns on blocks drawn with replacement."""
+    block, run = draw_blocks(blocks, rng)
     lengths = blocks.stop[block] - blocks.first[block]
-    offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    rows = np.repeat(blocks.first[block], lengths) + offsets
+    rows = spread_out(blocks.first[block], lengths)
     index = pd.MultiIndex(
         levels=[np.arange(run[-1] + 1), blocks.index.levels[1]],
         codes=[np.repeat(run, lengths), blocks.index.codes[1][rows]],

@@ -320,14 +320,28 @@ def read_match(y_true: Any, y_pred: Any, early: Any, late: Any, match: str, max_
 def read_events(y_true: Any, early: Any, late: Any, max_gap: Any) -> Events:
     """Return the events that labels mark, and the rows around them."""
     measured = read_rows(y_true, max_gap)
+    return place_events(measured, *reaches_of(measured, early, late), measured.observed_time())
+
+
+def reaches_of(measured: MeasuredRows, early: Any, late: Any) -> tuple[IntArray, IntArray]:
+    """Return the first and the last row of the stretch that an alarm for each event may come at."""
     first, last = measured.true_events
-    low, high = measured.reach_back(first, early, "early"), measured.reach_on(last, late, "late")
+    return measured.reach_back(first, early, "early"), measured.reach_on(last, late, "late")
+
+
+def place_events(measured: MeasuredRows, low: IntArray, high: IntArray, observed: npt.NDArray[np.float64]) -> Events:
+    """Return events and the rows around them, `low` to `high` but for those that are of a neighbour.
+
+    `observed` tells how long each row stands for.
+    """
+    first, last = measured.true_events
+    low, high = low.copy(), high.copy()
     low[1:] = np.maximum(low[1:], last[:-1] + 1)
     high[:-1] = np.minimum(high[:-1], low[1:] - 1)
     changes = np.zeros(len(measured.events) + 1, dtype=np.int64)  # +1 where the rows around an event begin
     changes[low] += 1
     changes[high + 1] -= 1
-    quiet_time = np.where(np.cumsum(changes[:-1]) > 0, 0.0, measured.observed_time())
+    quiet_time = np.where(np.cumsum(changes[:-1]) > 0, 0.0, observed)
     return Events(measured, first, low, high, quiet_time)
 
 

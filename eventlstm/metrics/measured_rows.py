@@ -15,6 +15,13 @@ from ..logs.shared import BoolArray, IntArray
 from ..logs.steps import cut_stretches, longest_steps, observed_times, usual_steps
 
 
+class StatedTimes(NamedTuple):
+    """What rows cannot tell of their times where others between them were left out."""
+
+    observed: npt.NDArray[np.float64]  # (n_rows,) how long each row stands for, those after it that were left out too
+    median_step: float
+
+
 class MeasuredRows(NamedTuple):
     """The labels of rows and what the index says of them."""
 
@@ -22,6 +29,7 @@ class MeasuredRows(NamedTuple):
     rows: RowIndex
     starts: IntArray  # (n_stretches,) first row of each stretch; no event, alarm or buffer crosses into the next
     max_gap: Any = None  # the longest step within a stretch, as the user gave it
+    stated: StatedTimes | None = None  # where rows were left out between these
 
     @property
     def true_events(self) -> tuple[IntArray, IntArray]:
@@ -45,11 +53,15 @@ class MeasuredRows(NamedTuple):
     @property
     def median_step(self) -> float:
         """The usual time between two rows of a run, 0 where no run has two."""
+        if self.stated is not None:
+            return self.stated.median_step
         steps = usual_steps(self.rows)
         return float(np.median(steps)) if len(steps) else 0.0
 
     def observed_time(self) -> npt.NDArray[np.float64]:
         """Return how long each row stands for, see `observed_times`; `max_gap` says what a gap is."""
+        if self.stated is not None:
+            return self.stated.observed
         return observed_times(self.rows, "auto" if self.max_gap is None else self.max_gap)
 
     def length(self, span: Any, name: str) -> float:

@@ -19,12 +19,13 @@ from sklearn.metrics import (
     recall_score,
 )
 
+from .._validation import check_sample_weight
 from ..logs.events import check_flags
 from ..logs.plain_labels import plain_labels
 from .measured_rows import read_flags, read_scores
 
 
-def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, float]:
+def detection_report(y_true: Any, y_score: Any, threshold: Any, *, sample_weight: Any = None) -> dict[str, float]:
     """Measure scores of rare events against their labels.
 
     Parameters
@@ -36,6 +37,8 @@ def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, flo
     threshold : float or array-like of shape (n_rows,)
         Rows with a higher score are flagged; one for all, or one a row where folds have their own. It must
         come from other rows than these.
+    sample_weight : array-like of shape (n_rows,), default=None
+        How many rows each stands for.
 
     Returns
     -------
@@ -61,14 +64,17 @@ def detection_report(y_true: Any, y_score: Any, threshold: Any) -> dict[str, flo
     if not np.isin(y_true, (0, 1)).all():
         raise ValueError(f"y_true holds {np.unique(y_true)[:5]}, where 0 and 1 are wanted. Pass y == 'fault', say.")
     flagged = (y_score > threshold).astype(int)
+    weight = check_sample_weight(sample_weight, y_score, dtype=np.float64, ensure_non_negative=True)
+    y_true, y_score, flagged, weight = (of_rows[weight > 0] for of_rows in (y_true, y_score, flagged, weight))
     has_event, has_quiet = bool((y_true == 1).any()), bool((y_true == 0).any())
+    how = {} if sample_weight is None else {"sample_weight": weight}
     return {
-        "average_precision": float(average_precision_score(y_true, y_score)) if has_event else np.nan,
-        "prevalence": float(np.mean(y_true == 1)),
-        "mcc": float(matthews_corrcoef(y_true, flagged)) if has_event and has_quiet else np.nan,
-        "f1": float(f1_score(y_true, flagged)) if has_event else np.nan,
-        "recall": float(recall_score(y_true, flagged)) if has_event else np.nan,
-        "precision": float(precision_score(y_true, flagged)) if flagged.any() else np.nan,
+        "average_precision": float(average_precision_score(y_true, y_score, **how)) if has_event else np.nan,
+        "prevalence": float(np.average(y_true == 1, weights=weight)),
+        "mcc": float(matthews_corrcoef(y_true, flagged, **how)) if has_event and has_quiet else np.nan,
+        "f1": float(f1_score(y_true, flagged, **how)) if has_event else np.nan,
+        "recall": float(recall_score(y_true, flagged, **how)) if has_event else np.nan,
+        "precision": float(precision_score(y_true, flagged, **how)) if flagged.any() else np.nan,
     }
 
 

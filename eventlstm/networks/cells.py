@@ -336,3 +336,13 @@ def without_padding(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tens
     """Return sequences with zeros in place of their padding."""
     valid = valid_steps(x, lengths)
     return x if valid is None else x.masked_fill(~valid[..., None], 0.0)
+
+
+def turn(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+    """Return windows with their steps in the opposite order; the padding stays where it is."""
+    if lengths is None:
+        return x.flip(1)
+    steps = torch.arange(x.shape[1], device=x.device)
+    left = lengths.to(x.device)[:, None] - 1 - steps  # (batch, time)
+    source = torch.where(left >= 0, left, steps)
+    return x.gather(1, source[..., None].expand_as(x))

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from .cells import SUFFIXES, Layer, PeepholeLSTM, run_steps, without_padding
+from .scans import scan_layer
 
 CELLS: dict[str, Callable[..., Layer]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN, "peephole": PeepholeLSTM}
 
@@ -37,7 +38,7 @@ def run_layer(
     *,
     with_state: bool = True,
 ) -> tuple[torch.Tensor, Any]:
-    """Run a layer the fastest way: by torch's kernel, or step by step for peepholes and recurrent dropout.
+    """Run a layer the fastest way: by torch's kernel, or in training by a scan of ours where there is none.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ def run_layer(
     >>> h[1].any(dim=-1)
     tensor([ True,  True, False, False, False])
     """
+    if is_scanned(layer, x, masks) and (lengths is None or not with_state):
+        return scan_layer(layer, x, state, lengths, masks)
     if masks is not None or isinstance(layer, PeepholeLSTM):
         return run_steps(layer, x, state, lengths, masks)
     if lengths is None:
@@ -80,6 +83,18 @@ def run_layer(
         return without_padding(layer(x, state)[0], lengths), None
     packed, after = layer(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False), state)
     return pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])[0], after
+
+
+def is_scanned(layer: Layer, x: torch.Tensor, masks: list[torch.Tensor] | None) -> bool:
+    """Return whether a scan is the fastest way: in training, where torch has no kernel for the layer with its options.
+
+    Where nothing is learnt, the others give the numbers that they always gave. On a processor a GRU has no kernel.
+    """
+    if not torch.is_grad_enabled() or isinstance(layer, nn.RNN):
+        return False
+    return (
+        masks is not None or isinstance(layer, PeepholeLSTM) or (isinstance(layer, nn.GRU) and x.device.type == "cpu")
+    )
 
 
 def run_truncated(

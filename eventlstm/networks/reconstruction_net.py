@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .cells import without_padding
+from .cells import turn, without_padding
 from .pooling import last_step
 from .recurrent_encoder import RecurrentEncoder, State, draw_weights, net_from_weights
 
@@ -221,13 +221,3 @@ class ReconstructionNet(nn.Module):
             return [part.contiguous() for part in h]
         c = self.to_c(z)[None].chunk(self.architecture["num_layers"], dim=-1)  # each (1, batch, hidden)
         return [(h_k.contiguous(), c_k.contiguous()) for h_k, c_k in zip(h, c, strict=True)]
-
-
-def turn(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-    """Return windows with their steps in the opposite order; the padding stays where it is."""
-    if lengths is None:
-        return x.flip(1)
-    steps = torch.arange(x.shape[1], device=x.device)
-    left = lengths.to(x.device)[:, None] - 1 - steps  # (batch, time)
-    source = torch.where(left >= 0, left, steps)
-    return x.gather(1, source[..., None].expand_as(x))

@@ -29,8 +29,7 @@ class RecurrentEncoder(nn.Module):
     n_channels : int
         Channels of the input.
     cell : {"lstm", "gru", "rnn", "peephole"}, default="lstm"
-        The recurrent cell; "peephole" is an LSTM whose gates see the memory, and trains ten
-        times as long.
+        The recurrent cell; "peephole" is an LSTM whose gates see the memory, and trains about half as long again.
     hidden_size : int, default=32
         Units in each layer and direction.
     num_layers : int, default=1
@@ -41,8 +40,8 @@ class RecurrentEncoder(nn.Module):
         Share of values dropped in training from the input and between layers.
     recurrent_dropout : float, default=0.0
         Share of units whose output does not come back into the gates in training, the same at all steps of a window.
-        Training then runs step by step, which takes eight times as long for an LSTM and about as long as before for
-        the others; scoring is as fast as without.
+        Training then takes about half as long again for an LSTM, and as long as before for the others; scoring is as
+        fast as without.
     residual : bool, default=False
         Whether each layer from the second on adds its input to its output.
     layer_norm : bool, default=False

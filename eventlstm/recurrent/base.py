@@ -76,7 +76,7 @@ class RecurrentEstimator(BaseEstimator):
     retention_steps: float | None = None
     max_epochs: int | str = "auto"
     min_steps: int = 800
-    max_steps: int | None = None
+    max_steps: int | str | None = None
     batch_size: int | str | None = "auto"
     min_batches: int = 50
     micro_batch_size: int | str = "auto"
@@ -119,7 +119,7 @@ class RecurrentEstimator(BaseEstimator):
         "retention_steps": [Interval(Real, 0, None, closed="neither"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "min_steps": [Interval(Integral, 0, None, closed="left")],
-        "max_steps": [Interval(Integral, 1, None, closed="left"), None],
+        "max_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "min_batches": [Interval(Integral, 1, None, closed="left")],
         "micro_batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -171,7 +171,7 @@ class RecurrentEstimator(BaseEstimator):
             self.module_,
             batches,
             loss,
-            make_recipe(self),
+            make_recipe(self, batches),
             self._generator,
             validation=watched,
             monitor=monitor,
@@ -182,7 +182,7 @@ class RecurrentEstimator(BaseEstimator):
 
     def _pass_once(self, batches: Batches, loss: Any) -> Self:
         """Train for one epoch with the optimizer as the last call of `partial_fit` left it."""
-        recipe = make_recipe(self, schedule="constant")
+        recipe = make_recipe(self, batches, schedule="constant")
         torch.randint(2, (), generator=self._generator)  # a pass over one batch in pieces draws nothing else from it
         trainer = Trainer(self._on_device(), batches, loss, recipe, self._generator, augment=self._augment())
         if hasattr(self, "optimizer_state_"):

@@ -51,8 +51,8 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
         Numbers that stand for a code; "auto" is half the codes of the channel, at most 8.
     cell : {"lstm", "gru", "rnn", "peephole"}, default="lstm"
         The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials, but for forecasts of a made
-        series, where GRU was a tenth better; "peephole" lets its gates see the memory, step by step in Python and
-        several times slower.
+        series, where GRU was a tenth better; "peephole" lets its gates see the memory, and trains about half as long
+        again.
     hidden_size : int, default=32
         Units in each layer and direction; an autoencoder's decoder has as many. 64 helped a classifier on no log tried.
     num_layers : int, default=1
@@ -63,8 +63,8 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
         Share of values dropped in training from the input, between layers and from the output. 0.2 raised the squared
         error one step ahead by a sixth on made logs and on a made series.
     recurrent_dropout : float, default=0.0
-        Share of the state's units dropped in training, the same ones at all steps of a window. Its training goes step
-        by step in Python, several times slower; scoring does not.
+        Share of the state's units dropped in training, the same ones at all steps of a window. An LSTM then trains
+        about half as long again; scoring takes as long as without.
     residual : bool, default=False
         Whether each layer after the first adds to what came in, which helps deep stacks.
     layer_norm : bool, default=False
@@ -79,18 +79,19 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
         many as it takes to make `min_steps` steps on a small set.
     min_steps : int, default=1600
         Steps of the optimizer that ``max_epochs="auto"`` makes at least. Fewer left small logs undertrained.
-    max_steps : int or None, default=None
-        Steps of the optimizer that ``max_epochs="auto"`` makes at most, but for a first pass over the data; None is no
-        limit. On a large log the loss stops falling long before 15 passes.
+    max_steps : int, "auto" or None, default=None
+        Steps of the optimizer that ``max_epochs="auto"`` makes at most, but for a first pass over the data; "auto" is
+        6,000, and in step-by-step training, where a step has 512 labels, 1,160 or three passes if they are more; None
+        is no limit. On a large log the loss stops falling long before 15 passes.
     batch_size : int, "auto" or None, default="auto"
         Windows in a step; None is the whole set. "auto" is 64 windows (8 chunks in step-by-step training), or fewer
         where an epoch would have less than `min_batches` steps.
     min_batches : int, default=50
         Steps in an epoch that ``batch_size="auto"`` aims at on small sets.
     micro_batch_size : int or "auto", default="auto"
-        Windows computed at a time within a step on a CPU; their gradients are added up. "auto" is 64, and 32 from 64
-        hidden units on: large batches in one piece are up to twice as slow. With 32, a step of 64 windows of a small
-        network can be shared by two threads.
+        Windows computed at a time within a step on a CPU; their gradients are added up. "auto" is 64, and 32 for a
+        plain LSTM from 64 hidden units on: large batches in one piece are up to twice as slow. With 32, a step of 64
+        windows of a small network can be shared by two threads.
     optimizer : {"adamw", "adam", "sgd", "rmsprop"}, default="adamw"
         The optimizer.
     lr : float, default=0.003

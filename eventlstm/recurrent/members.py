@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from ..logs.input_scaler import InputScaler
 from ..logs.log_windows import LogWindows
@@ -82,6 +84,25 @@ def settle_max_samples(member: Any, n_rows: int) -> None:
     most = member.max_samples if isinstance(member, ExtraTreesClassifier) else None
     if isinstance(most, int | np.integer) and n_rows <= most:
         member.set_params(bootstrap=False, max_samples=None)
+
+
+def weight_arguments(member: Any, sample_weight: Any) -> dict[str, Any]:
+    """Return weights under the name by which `fit` of a member, or of the last step of a pipeline, takes them.
+
+    Weights that are all alike, and none, need no name.
+    """
+    if sample_weight is None:
+        return {}
+    last, prefix = member, ""
+    while isinstance(last, Pipeline):
+        prefix, last = f"{prefix}{last.steps[-1][0]}__", last.steps[-1][1]
+    if has_fit_parameter(last, "sample_weight"):
+        return {f"{prefix}sample_weight": sample_weight}
+    if np.ptp(sample_weight) > 0:
+        raise ValueError(
+            f"{type(last).__name__} takes no sample_weight in fit. Leave it out, or use another estimator."
+        )
+    return {}
 
 
 def takes_3d(member: Any) -> bool:

@@ -7,26 +7,44 @@ from typing import Any
 
 import torch
 
-from ..training.loop import Recipe
+from ..training.batches import ChunkBatches
+from ..training.loop import Batches, Recipe
 from ..training.threads import count_threads
 
 # Windows computed at a time within a step. Pieces of 32 allow two threads at the usual 64; from 64 units on they cost
-# nothing, below they cost a tenth.
+# nothing, below they cost a tenth. Layers without a kernel of torch's cost half as much again, and gain from no thread.
 MICRO_BATCH, MICRO_BATCH_WIDE, WIDE = 64, 32, 64
+# Steps of "auto" at most.
+MOST_STEPS = 6000
+# Those of chunks, of 512 labels each, but for some passes: 15 over more than 39,000 rows were learnt by heart, and one
+# over 600,000 found less than three (.70, .77).
+MOST_CHUNK_STEPS, FEWEST_PASSES = 1160, 3
 
 
-def make_recipe(estimator: Any, **changes: Any) -> Recipe:
-    """Return the recipe that the parameters of these names describe, but for `changes`."""
+def make_recipe(estimator: Any, batches: Batches, **changes: Any) -> Recipe:
+    """Return the recipe that the parameters of these names describe for some batches, but for `changes`."""
     names = set(Recipe.__dataclass_fields__)
-    resolved = {"n_jobs": count_threads(estimator.n_jobs), "micro_batch_size": micro_batch_size(estimator)}
+    resolved = {
+        "n_jobs": count_threads(estimator.n_jobs),
+        "micro_batch_size": micro_batch_size(estimator),
+        "max_steps": _most_steps(estimator.max_steps, batches),
+    }
     return Recipe(**{name: getattr(estimator, name) for name in names - set(resolved)} | resolved | changes)
 
 
 def micro_batch_size(estimator: Any) -> int:
     """Return how many windows are computed at a time."""
     if estimator.micro_batch_size == "auto":
-        return MICRO_BATCH_WIDE if estimator.hidden_size >= WIDE else MICRO_BATCH
+        has_kernel = estimator.cell == "lstm" and not estimator.recurrent_dropout
+        return MICRO_BATCH_WIDE if estimator.hidden_size >= WIDE and has_kernel else MICRO_BATCH
     return int(estimator.micro_batch_size)
+
+
+def _most_steps(max_steps: Any, batches: Batches) -> int | None:
+    if max_steps != "auto":
+        return None if max_steps is None else int(max_steps)
+    few = max(MOST_CHUNK_STEPS, FEWEST_PASSES * batches.n_batches) if isinstance(batches, ChunkBatches) else MOST_STEPS
+    return min(few, MOST_STEPS)
 
 
 def make_augment(augmentation: Any, n_channels: int, codes: tuple[int, ...]) -> Any:

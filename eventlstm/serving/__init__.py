@@ -1,6 +1,5 @@
-"""Fitted models at work: row by row beside the machines, equal to batch scoring, and over many logs."""
+"""Fitted models beside the machines: row by row, with the scores and alarms of the whole log."""
 
-from .fleet import score_logs
 from .streaming_detector import StreamingDetector
 
-__all__ = ["StreamingDetector", "score_logs"]
+__all__ = ["StreamingDetector"]

@@ -15,7 +15,9 @@ from ..detectors.event_classifier import EventClassifier, ensemble_of, history_o
 from ..logs.shared import BoolArray, IntArray
 from ..recurrent.codes import Codes, check_channels
 from ..recurrent.lstm_classifier import LSTMClassifier
+from ..recurrent.lstm_tagger import LSTMTagger
 from ..recurrent.members import mean_log_odds, of_all_classes, takes_3d
+from .fields import FieldSteps
 from .member_proba import MemberProba
 from .moves import Lags, Views
 from .networks import NetworkSteps, by_architecture
@@ -30,7 +32,9 @@ class StepClassifier(Node):
         super().__init__()
         ensemble, self.n_rows = ensemble_of(model), history_of(model)
         for member in ensemble.members:
-            refuse_other_steps(member, LSTMClassifier, "predict_proba_steps")
+            known = LSTMTagger if isinstance(member, LSTMTagger) else LSTMClassifier
+            refuse_other_steps(member, known, "predict_proba_steps")
+        ensemble.refuse_to_look_ahead("a stream")
         self.views = Views(ensemble.scalers, model.n_features_in_, ensemble.dtype)
         self.groups = [
             MemberGroup([ensemble.members[k] for k in alike], view, ensemble.classes)
@@ -49,7 +53,7 @@ class StepClassifier(Node):
     def _warm_up(self, slots: Any, values: np.ndarray) -> None:
         self.views.begin(slots, values)
         for group in self.groups:
-            group.networks.begin(slots)
+            group.begin(slots)
         for _ in range(self.n_rows):
             seen = self.views.see(slots, values)
             for group in self.groups:
@@ -63,10 +67,19 @@ class MemberGroup(Node):
         super().__init__()
         self.view, self.to_proba = view, MemberProba(members, classes)
         self.networks, self.codes = NetworkSteps([member.module_ for member in members]), codes_of(members[0])
+        fields = [getattr(member.module_, "crf", None) for member in members]
+        self.field = None if fields[0] is None else FieldSteps(fields)
+
+    def begin(self, slots: Any) -> None:
+        """Let some machines begin from a cold state."""
+        self.networks.begin(slots)
+        if self.field is not None:
+            self.field.begin(slots)
 
     def logits(self, slots: Any, channels: np.ndarray) -> np.ndarray:
         """Return the logits (n_members, n, n_outputs) at one more row."""
-        return self.networks.step(slots, self.codes.encode(channels))
+        logits = self.networks.step(slots, self.codes.encode(channels))
+        return logits if self.field is None else self.field.step(slots, logits)
 
     def proba(self, slots: Any, channels: np.ndarray) -> np.ndarray:
         """Return the probabilities (n_members, n, n_classes) at one more row."""

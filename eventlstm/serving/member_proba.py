@@ -12,13 +12,15 @@ from ..recurrent.members import of_all_classes
 
 
 class MemberProba:
-    """How the probabilities of some fitted `LSTMClassifier` come of their logits, as `predict_proba_steps` has them."""
+    """How the probabilities of some fitted networks come of their logits, as `predict_proba_steps` has them."""
 
     def __init__(self, members: Sequence[Any], classes: np.ndarray) -> None:
         self.classes, self.known = classes, [member.classes_ for member in members]
         self.know_all = all(np.array_equal(known, classes) for known in self.known)
-        self.loss = make_loss(members[0].loss) if members[0].correct_prior else None  # members are clones of one
-        self.factors = np.stack([member.class_factors_ for member in members])[:, None]  # (n_members, 1, n_outputs)
+        corrects = getattr(members[0], "correct_prior", False)  # members are clones of one; taggers correct nothing
+        self.loss = make_loss(members[0].loss) if corrects else None
+        factors = [member.class_factors_ for member in members] if corrects else [1.0]
+        self.factors = np.stack(factors)[:, None]  # (n_members, 1, n_outputs)
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
         """Return probabilities (n_members, n, n_classes) of logits (n_members, n, n_outputs)."""

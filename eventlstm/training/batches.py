@@ -177,7 +177,7 @@ class WindowBatches:
         shuffled = shuffle_balanced(self.gather.n_items, self.batch_size, shuffle, self.rare)
         for on_cpu, items, share in shuffled.split(self.weight):  # lengths stay on the cpu, where torch packs windows
             lengths = None if self.lengths is None else self.lengths[on_cpu]
-            yield Batch(self.gather(items), self.target[items], self.weight[items] * share, lengths)
+            yield Batch(self.gather(items), self.target[items], spread(self.weight[items], share), lengths)
 
     def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
         """Return logits, (batch, n_outputs), and the price of uneven attention where one is asked."""
@@ -199,6 +199,11 @@ def reweigh(batches: Any, weight: np.ndarray) -> Any:
     other = copy(batches)
     other.weight = torch.from_numpy(np.array(weight)).to(batches.weight)  # torch warns on memory that is not writable
     return other
+
+
+def spread(weight: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return the weights (batch, ...) of items times their shares (batch,)."""
+    return weight * share.view(-1, *[1] * (weight.ndim - 1))
 
 
 class ChunkBatches:
@@ -247,8 +252,7 @@ class ChunkBatches:
             labelled = kept[:, self.burn_in :]  # (batch, stride)
             inside = rows[:, self.burn_in :] == labelled
             target, weight = self._learned(labelled, inside, high)
-            weight = weight / share_inside * share.view(-1, *[1] * (weight.ndim - 1))
-            yield Batch(self.values[kept], target, weight)
+            yield Batch(self.values[kept], target, spread(weight / share_inside, share), self._lengths(inside))
 
     def forward(self, module: nn.Module, batch: Batch, generator: torch.Generator | None) -> Output:
         """Return logits of the labelled steps, (batch, stride, n_outputs), and no price."""
@@ -265,6 +269,10 @@ class ChunkBatches:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return targets and weights of rows (batch, stride), of which those that are not `inside` are copies."""
         return self.target[labelled], self.weight[labelled] * inside
+
+    def _lengths(self, inside: torch.Tensor) -> torch.Tensor | None:
+        """Return where chunks end, (batch,) on the cpu; None: causal networks may read what is behind."""
+        return None
 
     def _holds_rare(self, begin: torch.Tensor, first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """Return whether chunks have labelled rows of a rare class, (n_chunks,)."""

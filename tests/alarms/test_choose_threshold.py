@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from eventlstm import choose_threshold
+from eventlstm import AlarmPolicy, choose_threshold
 
 quickly = settings(max_examples=60, deadline=None)
 
@@ -95,3 +95,29 @@ def measured(objective, y, flagged):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of undefined precision, where nothing is flagged
         return MEASURES[objective](y, flagged)
+
+
+@pytest.mark.parametrize("objective", ["mcc", "f1"])
+@pytest.mark.parametrize(
+    "how", [{}, {"policy": AlarmPolicy(merge_gap=2)}, {"cost": (20, 1)}, {"max_false_alarms_per_day": 2.0}]
+)
+def test_a_weight_of_two_is_as_good_as_a_second_run_that_is_the_same(objective, how):
+    rng = np.random.default_rng(0)
+    times = pd.date_range("2024-01-01", periods=200, freq="h", name="time")
+    y = pd.Series(0, index=pd.MultiIndex.from_product([["a", "b", "c"], times], names=["machine", "time"]))
+    for run in range(3):
+        for begin in (30, 90, 150):
+            y.iloc[200 * run + begin : 200 * run + begin + 8] = 1
+    score = pd.Series(rng.normal(size=600), index=y.index).round(1) + 1.2 * y
+    again = y.loc[["b"]].rename({"b": "d"}, level="machine")
+    score_again = score.loc[["b"]].set_axis(again.index)
+    weight = np.where(y.index.get_level_values("machine") == "b", 2.0, 1.0)
+    twice = choose_threshold(pd.concat([y, again]), pd.concat([score, score_again]), objective=objective, **how)
+    assert choose_threshold(y, score, objective=objective, sample_weight=weight, **how) == pytest.approx(twice)
+
+
+def test_rows_without_weight_do_not_choose():
+    y, score = [0, 0, 1, 0, 1, 0, 0], [0.1, 0.2, 0.6, 0.4, 0.9, 0.95, 0.97]
+    assert choose_threshold(y, score, sample_weight=[1, 1, 1, 1, 1, 0, 0]) == choose_threshold(y[:5], score[:5])
+    with pytest.raises(ValueError, match="one class only"):
+        choose_threshold(y, score, sample_weight=[1, 1, 0, 1, 0, 1, 1])

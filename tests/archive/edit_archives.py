@@ -44,6 +44,8 @@ KINDS = (
     "TailThreshold",
     "ForwardFill",
     "WindowSampler",
+    "LSTMTagger",
+    "EventClassifier_tagged",
 )
 SECONDS = 10
 MEBIBYTES = 200

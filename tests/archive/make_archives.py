@@ -69,11 +69,17 @@ def fitted_models() -> dict[str, object]:
         ),
         "LSTMAutoencoder": el.LSTMAutoencoder(**TINY).fit(W),
         "LSTMForecaster": el.LSTMForecaster(**TINY).fit(W, target),
+        "LSTMTagger": el.LSTMTagger(**TINY, crf=True, bidirectional=True, forbid_unseen=True).fit(
+            W, (W[:, :, 0] > 0.8).astype(int)
+        ),
         "BalancedBaggingLSTMClassifier": el.BalancedBaggingLSTMClassifier(lstm, n_estimators=2, random_state=0).fit(
             W, w
         ),
         "EventClassifier": el.EventClassifier(lstm, **step).fit(X, y),
         "EventClassifier_stateful": el.EventClassifier(lstm, mode="stateful", n_estimators=2, **step).fit(X, y),
+        "EventClassifier_tagged": el.EventClassifier(
+            el.LSTMTagger(**TINY, crf=True, decoding="filtered"), n_estimators=2, **step
+        ).fit(X, y),
         "EventBlend": blend.fit(X, y),
         "AnomalyDetector": el.AnomalyDetector(el.LSTMForecaster(**TINY), **step).fit(X, y),
         "AnomalyDetector_autoencoder": el.AnomalyDetector(el.LSTMAutoencoder(**TINY), **step).fit(X, y),

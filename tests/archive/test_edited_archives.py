@@ -108,6 +108,11 @@ def fits():
         "steps ahead": el.LSTMForecaster(**QUICK, decoder="recurrent").fit(W, np.stack([W[:, -1]] * 3, axis=1)),
         "one number ahead": el.LSTMForecaster(**QUICK, cell="gru").fit(W, W[:, -1, 0]),
         "an autoencoder of codes": el.LSTMAutoencoder(**QUICK, categorical_channels=[1]).fit(W.round(), None),
+        "labels of steps": el.LSTMTagger(**QUICK, crf=True, early_stopping=True).fit(W, (W[..., 0] > 0).astype(int)),
+        "labels of last steps": el.LSTMTagger(**QUICK, crf=True).fit(W, np.where(W[:, -3:, 0] > 0, "on", "off")),
+        "a log labelled after the fact": el.EventClassifier(
+            el.LSTMTagger(**QUICK, crf=True, bidirectional=True, forbid_unseen=True), **step
+        ).fit(X, y),
         "bags": bags.fit(W, w),
         "trees in a blend": el.EventBlend(
             [("a", el.EventClassifier(tiny, **step)), ("b", "drop")], weights=[1, 0], random_state=0

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.serving.brokers import KINDS, NO_BROKER, LocalBroker
+from tests.watching.brokers import KINDS, NO_BROKER, LocalBroker
 
 from .watching import expect_alarms, expect_scores, lines_of, make_watched, n_lines, run, run_meanwhile, wait_until
 

@@ -1,9 +1,11 @@
 """The classifier of logs: a row's score depends on the rows of its stretch up to it, and on nothing else."""
 
 import copy
+import gc
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from eventlstm import EventClassifier, FlattenWindows, LogWindows, LSTMClassifier, horizon_labels
+from eventlstm.detectors import event_classifier
+from eventlstm.training.crew import train_side_by_side
 
 N_RUNS, N_ROWS, EVENT_ROWS = 6, 120, 15
 STEP = pd.Timedelta("10min")
@@ -725,3 +729,22 @@ def test_extremely_randomised_trees_see_all_rows_once_where_there_are_no_more_th
 def test_inputs_that_are_no_views_are_refused(inputs, message):
     with pytest.raises(ValueError, match=message):
         tiny(inputs=inputs).fit(*four_sensors())
+
+
+def test_no_copy_of_the_log_is_held_while_the_members_train(monkeypatch):
+    seen, check = [], event_classifier.check_fit
+
+    def keep_an_eye(*arguments):
+        checked = check(*arguments)
+        seen.append(weakref.ref(checked[0].values))
+        return checked
+
+    def train(function, n_jobs, members, *more):
+        gc.collect()
+        assert seen[0]() is None
+        return train_side_by_side(function, n_jobs, members, *more)
+
+    monkeypatch.setattr(event_classifier, "check_fit", keep_an_eye)
+    monkeypatch.setattr(event_classifier, "train_side_by_side", train)
+    tiny().fit(X.astype(np.float32), y)
+    assert len(seen) == 1

@@ -37,10 +37,10 @@ def test_each_fold_is_measured_at_the_threshold_of_the_others():
 
 
 def test_a_fold_whose_others_keep_no_limit_gets_no_alarm():
-    def choose(y, score):
+    def choose(y, score, sample_weight):
         if len(y) < 600:
             raise ValueError("No threshold keeps the limits.")
-        return choose_threshold(y, score)
+        return choose_threshold(y, score, sample_weight=sample_weight)
 
     _, report = choose_alarms(Y, SCORE, FOLDS, POLICY, choose)
     assert report.n_alarms == report.n_found == 0

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from imblearn.metrics import geometric_mean_score as reference_mean
 from sklearn.metrics import brier_score_loss, f1_score, precision_score, recall_score
 
-from eventlstm.metrics import brier_skill_score, calibration_error, class_report, geometric_mean_score
+from eventlstm.metrics import (
+    brier_skill_score,
+    calibration_error,
+    class_report,
+    detection_report,
+    geometric_mean_score,
+)
 
 
 @pytest.fixture
@@ -107,3 +113,10 @@ def test_what_is_undefined_is_nan_without_a_warning():
 def test_what_cannot_be_measured_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_row_of_weight_two_counts_as_two_rows_and_one_of_none_as_none():
+    rng = np.random.default_rng(0)
+    y, score, weight = rng.integers(0, 2, 60), rng.normal(size=60), rng.integers(0, 4, 60)
+    told = detection_report(y, score, 0.3, sample_weight=weight)
+    assert told == pytest.approx(detection_report(y.repeat(weight), score.repeat(weight), 0.3))

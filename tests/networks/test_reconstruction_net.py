@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from eventlstm.networks.reconstruction_net import ReconstructionNet, turn
+from eventlstm.networks.cells import turn
+from eventlstm.networks.reconstruction_net import ReconstructionNet
 
 N_WINDOWS, N_STEPS, N_CHANNELS = 6, 7, 3
 LENGTHS = torch.tensor([7, 1, 4, 6, 2, 5])

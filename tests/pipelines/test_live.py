@@ -5,7 +5,7 @@ import time
 import pandas as pd
 import pytest
 
-from tests.serving.brokers import KINDS, NO_BROKER
+from tests.watching.brokers import KINDS, NO_BROKER
 
 from .loading import load_script
 

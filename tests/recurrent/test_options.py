@@ -15,7 +15,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import eventlstm as el
 from eventlstm import EventClassifier, LogWindows, LSTMAutoencoder, LSTMClassifier, LSTMForecaster
 from eventlstm.networks import RecurrentNet
+from eventlstm.recurrent.recipe import make_recipe
 from eventlstm.training.augmentation import Augmentation
+from eventlstm.training.batches import ChunkBatches
 from eventlstm.training.optimizers import OPTIMIZERS, SCHEDULE_NAMES
 
 CELLS = ["lstm", "gru", "rnn", "peephole"]
@@ -401,3 +403,21 @@ def test_networks_share_their_defaults_but_those_that_were_measured_to_be_better
         "max_steps",
         "min_steps",
     }
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "n_rows", "of_chunks", "of_windows"),
+    [
+        ("auto", 8, 1160, 6000),
+        ("auto", 900, 1350, 6000),
+        ("auto", 9000, 6000, 6000),
+        (7, 8, 7, 7),
+        (None, 8, None, None),
+    ],
+)
+def test_auto_allows_fewer_steps_of_chunks_than_of_windows(max_steps, n_rows, of_chunks, of_windows):
+    rows = torch.zeros(n_rows, 1), np.zeros(1, int), np.zeros(n_rows, int), np.ones(n_rows)
+    estimator = LSTMClassifier(max_steps=max_steps)
+    chunks = ChunkBatches(*rows, burn_in=1, stride=2, batch_size=1)
+    assert make_recipe(estimator, chunks).max_steps == of_chunks
+    assert make_recipe(estimator, None).max_steps == of_windows

@@ -65,6 +65,10 @@ MAKERS = {
     ),
     "peephole": lambda: classifier(network(cell="peephole"), inputs=("level", "relative"), n_estimators=3),
     "rnn, focal": lambda: classifier(network(cell="rnn", loss="focal", class_weight="balanced"), inputs=None),
+    "tagger, filtered": lambda: classifier(
+        el.LSTMTagger(**TINY, crf=True, decoding="filtered"), n_estimators=3, window_size=6
+    ),
+    "tagger without a field": lambda: classifier(el.LSTMTagger(**TINY, decoding="filtered"), inputs="level"),
     "codes": lambda: classifier(network(), categorical_channels=["mode"], n_estimators=2),
     "float64": lambda: classifier(network(precision="float64")),
     "bidirectional windows": lambda: classifier(network(bidirectional=True, pooling="additive"), **WINDOWS),

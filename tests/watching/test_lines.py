@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from eventlstm.serving.lines import MAX_LINE, GrowingFile, InputLines
+from eventlstm.watching.lines import MAX_LINE, GrowingFile, InputLines
 
 
 def drain(source, most=7):

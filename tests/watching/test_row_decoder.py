@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eventlstm.serving.faults import Faults
-from eventlstm.serving.row_decoder import RowDecoder
+from eventlstm.watching.faults import Faults
+from eventlstm.watching.row_decoder import RowDecoder
 
 HEADER = b"machine,time,a,b,note"
 

@@ -15,7 +15,7 @@ import pytest
 
 import eventlstm
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
 # A proxy that is not there: whatever would be fetched fails at once, as it does on a machine without a network.
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")

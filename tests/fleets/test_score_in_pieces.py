@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 import eventlstm as el
 from eventlstm.alarms.model_scores import score_rows
 from eventlstm.cli.parser import main
-from eventlstm.serving.alarms_in_pieces import AlarmsInPieces
-from eventlstm.serving.log_columns import LogColumns
-from eventlstm.serving.log_pieces import NotInPiecesError, read_pieces
-from eventlstm.serving.score_in_pieces import ScoreInPieces
-
-from .models import MAKERS, accepts_missing, fitted, make_log
+from eventlstm.fleets.alarms_in_pieces import AlarmsInPieces
+from eventlstm.fleets.log_columns import LogColumns
+from eventlstm.fleets.log_pieces import NotInPiecesError, read_pieces
+from eventlstm.fleets.score_in_pieces import ScoreInPieces
+from tests.serving.models import MAKERS, accepts_missing, fitted, make_log
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*rows have fewer than window_size", "ignore:.*fit saw one every", "ignore:norm="

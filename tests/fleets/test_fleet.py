@@ -14,8 +14,7 @@ from joblib import parallel_config
 import eventlstm as el
 from eventlstm.alarms.model_scores import make_policy, score_rows
 from eventlstm.cli.parser import main
-
-from .models import FIT, LABELS, classifier, fitted, make_log, network
+from tests.serving.models import FIT, LABELS, classifier, fitted, make_log, network
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*rows have fewer than window_size")
 N_LOGS, BROKEN = 40, "pump-07"

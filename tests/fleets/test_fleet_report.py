@@ -10,9 +10,9 @@ import pytest
 import eventlstm as el
 from eventlstm.cli.parser import main
 from eventlstm.evaluation.fleet_page import LogSummary, make_fleet_page
+from tests.serving.models import fitted, make_log
 
 from ..evaluation.chromium import Chromium, find_chromium
-from .models import fitted, make_log
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*rows have fewer than window_size", "ignore:.*interval", "ignore:.*few"

@@ -33,18 +33,38 @@ def read_pieces(path: Path, columns: LogColumns, n_rows: int) -> Iterator[pd.Dat
     NotInPiecesError
         If the log has no more rows than that, or cannot be read so: `read_log` then says what is wrong, or sorts it.
     """
+    for frame, _ in read_labelled_pieces(path, columns, n_rows, None):
+        yield frame
+
+
+def read_labelled_pieces(
+    path: Path, columns: LogColumns, n_rows: int, label: str | None
+) -> Iterator[tuple[pd.DataFrame, pd.Series | None]]:
+    """Yield what `read_pieces` does, with the column of labels as it stands there, None where none is named."""
     reader, last = PieceReader(columns), None
     try:
-        for table in _read_tables(path, columns, n_rows):
+        for table in _read_tables(path, columns, n_rows, label):
+            labels = None if label is None else table.pop(label)
             frame = reader.parse(table)
             if not frame.index.is_monotonic_increasing or not frame.index.is_unique:
                 raise NotInPiecesError("The rows are not in order.")
             if last is not None and not last < frame.index[0]:
                 raise NotInPiecesError("The pieces are not in order.")
             last = frame.index[-1]
-            yield frame
+            yield frame, labels
     except (ValueError, TypeError, KeyError, OSError, EOFError, ParserWarning) as error:
         raise NotInPiecesError(str(error)) from error
+
+
+def count_rows(path: Path) -> int:
+    """Return how many rows a table in a file has: of a CSV file its lines, the first left out."""
+    if path.name.lower().endswith(PARQUET_SUFFIXES):
+        import pyarrow.parquet
+
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    opened: Any = gzip.open if path.suffix.lower() == GZIP_SUFFIX else open
+    with opened(path, "rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(BUFFER_SIZE), b"")) - 1
 
 
 class PieceReader:
@@ -71,8 +91,9 @@ class PieceReader:
         return parse_sensors(table, sensors).set_axis(index)
 
 
-def _read_tables(path: Path, columns: LogColumns, n_rows: int) -> Iterator[pd.DataFrame]:
-    wanted = None if columns.sensors is None else [columns.time, *columns.runs, *columns.sensors]
+def _read_tables(path: Path, columns: LogColumns, n_rows: int, label: str | None) -> Iterator[pd.DataFrame]:
+    labels = [] if label is None else [label]
+    wanted = None if columns.sensors is None else [columns.time, *columns.runs, *columns.sensors, *labels]
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
         return _read_parquet(path, wanted, n_rows)
@@ -92,6 +113,7 @@ def _read_parquet(path: Path, wanted: list[str] | None, n_rows: int) -> Iterator
             table = batch.to_pandas(ignore_metadata=True, date_as_object=False)
             named = {name: kind.categories.dtype for name, kind in table.dtypes.items() if kind == "category"}
             yield table.astype(named)
+            pyarrow.default_memory_pool().release_unused()  # Arrow else keeps what a piece has taken
 
 
 def _read_csv(path: Path, wanted: list[str] | None, runs: tuple[str, ...], n_rows: int) -> Iterator[pd.DataFrame]:

@@ -14,7 +14,7 @@ import pytest
 
 from eventlstm.cli.parser import make_parser
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[1] / "docs"
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 TOLERANCE = 0.2  # of what is printed, and of one for numbers below it
 NUMBER = re.compile(r"(?<![\w.-])-?\d+\.?\d*(?![\w.]*\w)")
@@ -43,6 +43,11 @@ def test_the_code_of_a_page_prints_what_the_page_says(page, tmp_path, monkeypatc
     said: list[str] = []
     doctest.DocTestRunner(Checker(), optionflags=OPTIONS, verbose=False).run(examples, out=said.append)
     assert not said, "".join(said)
+
+
+@each_page
+def test_a_page_names_no_place_on_a_machine(page):
+    assert not re.search(r"/home/|/root/|/work/|/tmp/|localhost:\d{5}", page.read_text(encoding="utf-8"))
 
 
 @each_page

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 import eventlstm as el
-from eventlstm.serving.alarm_book import AlarmBook, ScoredRow
+from eventlstm.watching.alarm_book import AlarmBook, ScoredRow
 
 NAN = float("nan")
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ..logs.shared import FloatArray
+from ..serving.streaming_detector import StreamingDetector
 from .alarm_book import AlarmBook, ScoredRow, as_run, tell_machine, tell_time
 from .faults import Faults
 from .recent_rows import Explainer, RecentRows, bare_times
 from .row_decoder import DecodedRows, RowDecoder
-from .streaming_detector import StreamingDetector
 
 QUIET = (None, "off")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventlstm.serving.mqtt import BrokerAddress
+from eventlstm.watching.mqtt import BrokerAddress
 
 
 @pytest.mark.parametrize(

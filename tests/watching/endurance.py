@@ -1,8 +1,8 @@
 """How a watch bears a long file, many kills and a broker: minutes each, run by hand from the root of the repository.
 
-    python -m tests.serving.endurance memory --rows 1000000
-    python -m tests.serving.endurance kills --rows 300000 --kills 20
-    python -m tests.serving.endurance mqtt --rows 10000
+    python -m tests.watching.endurance memory --rows 1000000
+    python -m tests.watching.endurance kills --rows 300000 --kills 20
+    python -m tests.watching.endurance mqtt --rows 10000
 
 Each prints what it measured, and fails where a row is lost, scored twice, or scored otherwise than at once.
 """
@@ -23,7 +23,7 @@ import pandas as pd
 import eventlstm as el
 from eventlstm.alarms.model_scores import policy_of
 from tests.cli.watching import expect_alarms, expect_scores, lines_of, make_watched
-from tests.serving.brokers import KINDS, LocalBroker
+from tests.watching.brokers import KINDS, LocalBroker
 
 N_MACHINES = 20
 LOOK_SECONDS = 0.05

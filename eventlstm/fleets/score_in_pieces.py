@@ -35,7 +35,7 @@ class ScoreInPieces:
     --------
     >>> import numpy as np
     >>> import eventlstm as el
-    >>> from eventlstm.serving.score_in_pieces import ScoreInPieces
+    >>> from eventlstm.fleets.score_in_pieces import ScoreInPieces
     >>> log = el.datasets.make_sensor_log(n_machines=2, n_days=4, failures_per_machine=1, random_state=0)
     >>> model = el.EventClassifier(el.LSTMClassifier(hidden_size=4, max_epochs=1), n_estimators=1, random_state=0)
     >>> pieces = ScoreInPieces(model.fit(log.X, log.y))

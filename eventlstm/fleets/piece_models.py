@@ -22,9 +22,9 @@ from ..logs.forward_fill import ForwardFill, fill_forward
 from ..logs.lanes import BLOCK_ROWS
 from ..logs.rows import Rows
 from ..recurrent.members import BLOCK, mean_log_odds
+from ..serving.models import is_own, refuse_neighbours
 from ..training.crew import crew, side_by_side
 from .carried import Cut, Cutter, Piece, go_on
-from .models import is_own, refuse_neighbours
 
 
 class NoPiecesError(TypeError):
@@ -51,6 +51,8 @@ class ClassifierPart(Part):
         super().__init__(model)
         self.ensemble, self.n_history = ensemble_of(model), history_of(model)
         self.is_stateful = model.mode == "stateful"
+        if self.is_stateful:
+            self.ensemble.refuse_to_look_ahead("scoring in pieces", NoPiecesError)
 
     def say(self, frame: pd.DataFrame, piece: Piece) -> np.ndarray:
         """Return the probabilities (n_rows, n_classes) of the next piece."""

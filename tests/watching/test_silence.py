@@ -2,7 +2,7 @@
 
 import time
 
-from eventlstm.serving.silence import Silence
+from eventlstm.watching.silence import Silence
 
 
 def test_a_silent_machine_is_told_once_and_once_that_it_is_back():

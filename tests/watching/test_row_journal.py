@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventlstm.serving.row_journal import RowJournal
+from eventlstm.watching.row_journal import RowJournal
 
 
 @pytest.fixture
