@@ -56,6 +56,13 @@ def test_the_command_line_knows_every_command_of_a_page(page):
         make_parser().parse_args(shlex.split(command)[1:])
 
 
+def test_the_picture_of_the_design_shows_every_package():
+    shown = set(
+        re.findall(r'"([a-z]+)"[,\]]', (DOCS / "design_line.py").read_text(encoding="utf-8").split("figure")[0])
+    )
+    assert shown == {path.parent.name for path in (DOCS.parent / "eventlstm").glob("*/__init__.py")}
+
+
 @each_page
 def test_code_that_is_only_shown_is_python(page):
     for block in blocks(page.read_text(encoding="utf-8"), "python"):

@@ -23,6 +23,7 @@ TITLES = {
     "evaluation": "Evaluation and the report",
     "archive": "Model files",
     "serving": "Models at work",
+    "fleets": "Many logs, and long ones",
 }
 MODULE_TITLES = {
     "thresholds": "Thresholds",
