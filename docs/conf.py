@@ -41,6 +41,7 @@ show_warning_types = True
 # The plot directive and the gallery hold functions in their settings, which no cache can keep.
 suppress_warnings = ["config.cache"]
 
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings tell types, and tell them better
 autosummary_generate = False  # reference_pages writes the pages
 numpydoc_show_class_members = False

@@ -7,10 +7,10 @@ GROUPS = {
     "judging scores": (["alarms", "metrics"], "#e3f1de"),
     "networks": (["networks", "losses", "training", "sampling"], "#fdf0d5"),
     "estimators": (["recurrent", "detectors"], "#f9dfd9"),
-    "around them": (["plots", "evaluation", "export", "archive", "serving", "cli"], "#e8e3f3"),
+    "around them": (["plots", "evaluation", "export", "archive", "serving", "fleets", "watching", "cli"], "#e8e3f3"),
 }
-figure, axis = plt.subplots(figsize=(8, 2.6))
-axis.set(xlim=(0, len(GROUPS)), ylim=(-6.2, 0.9))
+figure, axis = plt.subplots(figsize=(8, 3.2))
+axis.set(xlim=(0, len(GROUPS)), ylim=(-8.2, 0.9))
 axis.axis("off")
 for column, (title, (packages, colour)) in enumerate(GROUPS.items()):
     axis.text(column + 0.5, 0.5, title, ha="center", fontweight="bold")

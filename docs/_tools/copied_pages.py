@@ -28,8 +28,14 @@ def write(root: Path, docs: Path) -> None:
 
 
 def with_links_of_the_site(text: str) -> str:
-    """Links of the repository, as they lead from one page of the site to another."""
-    return re.sub(r"\]\(\.\./README\.md\)", "](../index.rst)", text)
+    """Links as they lead from one page of the site to another, and headings that other pages can link to."""
+    text = re.sub(r"\]\(\.\./README\.md\)", "](../index.rst)", text)
+    return re.sub(r"^## (.+)$", lambda found: f"(results-{slug(found[1])})=\n{found[0]}", text, flags=re.MULTILINE)
+
+
+def slug(heading: str) -> str:
+    """The name by which other pages link to a heading: `How fast it is` is results-how-fast-it-is."""
+    return re.sub(r"\W+", "-", heading.lower()).strip("-")
 
 
 def copy(source: Path, target: Path) -> None:

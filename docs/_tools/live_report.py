@@ -1,4 +1,4 @@
-"""The report that the site shows: what `eventlstm demo` writes, of a smaller network so that builds do not wait."""
+"""The report that the site shows: what `eventlstm demo` writes, of smaller networks to spare the build time."""
 
 import os
 import subprocess

@@ -23,6 +23,7 @@ TITLES = {
     "evaluation": "Evaluation and the report",
     "archive": "Model files",
     "serving": "Models at work",
+    "fleets": "Many logs, and long ones",
 }
 MODULE_TITLES = {
     "thresholds": "Thresholds",
@@ -32,7 +33,6 @@ MODULE_TITLES = {
     "networks": "Networks",
     "datasets": "Made logs",
 }
-GENERIC = {"fit", "predict", "score", "transform"}
 
 
 def write(docs: Path) -> None:
@@ -84,15 +84,19 @@ def page(address: str, name: str, guide: dict[str, list[str]]) -> str:
     full = f"{address}.{name}"
     head = f"{name}\n{'=' * len(name)}\n\n.. currentmodule:: {address}\n\n{in_guide(full, guide)}"
     if inspect.isclass(found):
+        methods = list(own_methods(found))
         body = f".. autoclass:: {name}\n\n" + "".join(
-            f"   .. {'autoproperty' if isinstance(getattr(found, own), property) else 'automethod'}:: {own}\n\n"
-            for own in own_methods(found)
+            f"   .. {role(found, method)}:: {method}\n\n" for method in methods
         )
     elif callable(found):
         body = f".. autofunction:: {name}\n\n"
     else:
         body = f".. autodata:: {name}\n   :no-value:\n\n"
     return head + body + f".. minigallery:: {full}\n   :add-heading: Examples of the gallery\n"
+
+
+def role(of_class: type, name: str) -> str:
+    return "autoproperty" if isinstance(getattr(of_class, name), property) else "automethod"
 
 
 def own_methods(of_class: type) -> Iterator[str]:

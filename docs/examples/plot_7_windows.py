@@ -27,4 +27,4 @@ print(
 )
 
 # %%
-AttentionDisplay.from_estimator(model, X[400:][y[400:] == 1][:8], event=[30] * 8)
+AttentionDisplay.from_estimator(model, X[400:], event=y[400:] == 1)

@@ -7,18 +7,18 @@ ANSWER = {"boxstyle": "round,pad=0.45", "facecolor": "#fdf3e1", "edgecolor": "#c
 
 
 def draw():
-    _, axis = plt.subplots(figsize=(8, 3.9))
-    axis.set(xlim=(0, 10), ylim=(0, 10))
+    _, axis = plt.subplots(figsize=(8, 3.1))
+    axis.set(xlim=(0, 10), ylim=(0.6, 9.4))
     axis.axis("off")
-    question(axis, (1.1, 5), "What is a sample?")
-    for y, kind, said in ((7.6, "row", "a row\nof a log"), (2.4, "window", "a window,\nalready cut")):
-        arrow(axis, (2.1, 5), (3.45, y), said)
+    question(axis, (1.2, 5), "What is a sample?")
+    for y, kind, said in ((7.4, "row", "a row\nof a log"), (2.6, "window", "a window,\nalready cut")):
+        arrow(axis, (2.35, 5), (3.75, y), said)
         question(axis, (4.3, y), "Labels?")
         labelled, unlabelled = ESTIMATORS[kind]
-        arrow(axis, (5.0, y), (6.5, y + 1.15), "yes")
-        arrow(axis, (5.0, y), (6.5, y - 1.15), "no")
-        answer(axis, (6.6, y + 1.15), labelled)
-        answer(axis, (6.6, y - 1.15), unlabelled)
+        arrow(axis, (4.85, y), (6.15, y + 1.2), "yes")
+        arrow(axis, (4.85, y), (6.15, y - 1.2), "no")
+        answer(axis, (6.3, y + 1.2), labelled)
+        answer(axis, (6.3, y - 1.2), unlabelled)
 
 
 ESTIMATORS = {
