@@ -24,8 +24,9 @@ import eventlstm as el
 N_SENSORS, PIECE, FITTED = 8, 100_000, 100_000
 EVERY, LENGTH, RISE = 20_000, 60, 1.5  # rows from one event to the next, of an event, and how far sensors then move
 MEMORY = """
-import sys
-from eventlstm.cli import main
+import os, sys
+from eventlstm.cli import main, process
+os.environ.update(process.LIBRARIES)
 import eventlstm.cli.report, eventlstm.cli.score
 told = lambda: next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 begun = told()

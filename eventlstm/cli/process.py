@@ -14,8 +14,11 @@ from .entry import INTERRUPT, INTERRUPTED
 from .secrets import hide_users
 
 BAD_INPUT = 2
-# What oneDNN keeps for each length of a block that a network has seen, up to 1,024 of them, 0.7 MB each.
-FEW_LENGTHS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16"
+# How the libraries below keep memory, unless the environment says otherwise, so that long logs take less of it.
+LIBRARIES = {
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",  # 0.7 MB for each length of a block that a network has seen; else of 1,024
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # what is given back is free for all; else for Arrow alone
+}
 SIGNALLED = 128  # and the number of the signal, as shells say it
 CLOSED_PIPE = SIGNALLED + 13
 ENDED_BY = ("SIGTERM", "SIGHUP")
@@ -32,7 +35,8 @@ FAILED = ("the computation failed", "If --device is not cpu, try --device cpu.")
 
 def run_to_end(arguments: Sequence[str] | None) -> int:
     """Run a command and return its exit code, one line said where something ended it early."""
-    os.environ.setdefault(*FEW_LENGTHS)  # before torch computes
+    for name, value in LIBRARIES.items():  # before any of them is imported
+        os.environ.setdefault(name, value)
     with until_nobody_reads(), ended_by_signals():
         name = "eventlstm"
         try:
