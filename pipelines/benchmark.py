@@ -28,6 +28,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from shutil import which
 from tempfile import TemporaryDirectory
 from timeit import timeit
 
@@ -61,9 +62,11 @@ BATCH, PIECE = 64, 32  # two threads share a batch in pieces of 32
 LR = 0.003
 N_MEMBERS = 10
 EVERY = 500  # rows at most from event to event of a made log, a twentieth of them in one
+EVERY_RARE = 20_000  # where events are few
 RARE, RARE_EPOCHS = 0.05, 5  # share of positive windows before they are balanced
 MAX_BYTES_PER_ROW = 20
 MACHINES = 1000
+BROWSERS = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"
 FOOT = """
 At most: a share of the other's time. At least: times faster. The rows "cores" tell how much of its core one thread got,
 and what a second core gives plain torch here, ideally 0.5: where these are poor, so is what needs two threads."""
@@ -455,11 +458,11 @@ def bfloat16(sizes):
         yield share(f"{what}, hidden {hidden}", partial(ours, X, y), partial(theirs, X, y), sizes)
 
 
-def draw_log(n_rows, n_sensors=N_CHANNELS, seed=0):
-    """Return a log of up to ten machines, in which a sensor climbs during each event."""
+def draw_log(n_rows, n_sensors=N_CHANNELS, seed=0, every=EVERY):
+    """Return a log of up to ten machines, in which a sensor climbs during each event, one in `every` rows at least."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, n_sensors))
-    every = min(EVERY, n_rows // 8)
+    every = min(every, n_rows // 8)
     event = max(1, every // 20)
     lag = np.arange(n_rows) % every - (every - event)
     y = (lag >= 0).astype(int)
@@ -522,7 +525,52 @@ def logs(sizes):
         yield Row(what, (taken / theirs,), 5.0 if name == "EventBlend" else None)
 
 
-ALL = (cores, fit, cells, members, balanced, skorch, memory, stateful, serving, learning, threads, bfloat16, logs)
+def report(sizes):
+    """Tell how long a report is written and opened; the browser's start is taken off the latter."""
+    network = el.LSTMClassifier(hidden_size=8, max_epochs=1, max_steps=50)
+    model = el.EventClassifier(network, n_estimators=1, random_state=0).fit(*draw_log(20_000, seed=1))
+    with TemporaryDirectory() as folder:
+        page, empty = Path(folder, "report.html"), Path(folder, "empty.html")
+        empty.write_text("<title>empty</title>", encoding="utf-8")
+        for every, bar in ((EVERY, None), (EVERY_RARE, 10.0)):
+            X, y = draw_log(sizes.log_rows, every=every)
+            write = partial(el.report, model, X, y, page, baselines=False)
+            seconds = [timeit(write, number=1) for _ in range(min(3, sizes.repeats))]
+            what = f"{len(X):,} rows with {len(el.to_events(y)):,} events"
+            yield Row(f"seconds in which the report of {what} is written, scores among it", seconds, bar)
+        what = f"seconds in which that page of {page.stat().st_size / 1e6:.1f} MB opens"
+        browser = next(filter(None, map(which, BROWSERS)), None)
+        if browser is None:
+            yield Row(what, note="needs a Chromium on the path")
+            return
+        both = [
+            [timeit(partial(show, browser, path), number=1) for path in (page, empty)] for _ in range(sizes.repeats)
+        ]
+        yield Row(what, [max(full - start, 1e-3) for full, start in both], 2.0)
+
+
+def show(browser, path):
+    """Open a page until its scripts have run."""
+    asked = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom", path.as_uri()]
+    subprocess.run([browser, *asked], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+ALL = (
+    cores,
+    fit,
+    cells,
+    members,
+    balanced,
+    skorch,
+    memory,
+    stateful,
+    serving,
+    learning,
+    threads,
+    bfloat16,
+    logs,
+    report,
+)
 GROUPS = {group.__name__: group for group in ALL}
 
 if __name__ == "__main__":

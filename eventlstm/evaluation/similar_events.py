@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.impute import SimpleImputer
-from sklearn.neighbors import NearestNeighbors
 
 from ..logs.events import find_events
 from ..logs.index import read_index
@@ -21,6 +22,8 @@ N_SIMILAR = 3
 # Quiet rows that the units of sensors are learnt from, evenly spread, and how many a sensor it takes at least: a
 # covariance is worth little below.
 MOST_QUIET, FEWEST_QUIET = 10_000, 10
+# Units are learnt anew once there are as many more quiet rows.
+GROWTH = 1.05
 
 
 def find_similar(
@@ -30,8 +33,8 @@ def find_similar(
 
     Earlier events are those of the log that had ended before the rows `begin` to `end` of this one, which are looked
     at, and those of `train`. The mean of each sensor over these rows is compared, whitened by the quiet rows before, of
-    both. Where the index has no date-times, runs have clocks of their own: the order of the rows stands for time, and
-    `train` is all before.
+    both (the last twentieth of them may be left out). Where the index has no date-times, runs have clocks of their own:
+    the order of the rows stands for time, and `train` is all before.
 
     Returns
     -------
@@ -44,7 +47,8 @@ def find_similar(
     return [past.nearest(own.looks[k], own.when[begin_k]) for k, begin_k in enumerate(begin)]
 
 
-class Past(NamedTuple):
+@dataclass(frozen=True)
+class Past:
     """Events that are known, and quiet rows, each with when it was."""
 
     when: Any  # (n_rows,) of the log: times, or numbers of rows
@@ -54,15 +58,17 @@ class Past(NamedTuple):
     quiet: FloatArray  # (n_quiet, n_sensors)
     quiet_when: Any  # (n_quiet,)
 
+    @cached_property
+    def units(self) -> Units:
+        """The units of quiet rows before a time."""
+        return Units(self.quiet, self.quiet_when)
+
     @classmethod
     def of_log(cls, log: ScoredLog, begin: IntArray, end: IntArray) -> Self:
         """Return the events of a scored log, by the rows that are looked at."""
         first, last = log.events.measured.true_events
         when = log.rows.times if _has_dates(log.y.index) else np.arange(len(log.y))
-        names = [
-            {"event": k, "run": run_label(log.y.index, row), "start": str(log.y.index.get_level_values(-1)[row])}
-            for k, row in enumerate(first)
-        ]
+        names = [{"event": k, **name} for k, name in enumerate(_names(log.y.index[first]))]
         quiet = _spread(np.flatnonzero(log.usual_quiet))
         ended = when[np.maximum(last, end)]
         return cls(when, names, _looks(log.X, begin, end), ended, _values(log.X, quiet), when[quiet])
@@ -80,10 +86,7 @@ class Past(NamedTuple):
             new = ~X.index[first].isin(left_out)
             first, last = first[new], last[new]
         quiet = _spread(np.flatnonzero(~flags))
-        names = [
-            {"event": None, "run": run_label(X.index, row), "start": str(X.index.get_level_values(-1)[row])}
-            for row in first
-        ]
+        names = [{"event": None, **name} for name in _names(X.index[first])]
         return cls(when, names, _looks(X, first, last), when[last], _values(X, quiet), when[quiet])
 
     def beside(self, X: pd.DataFrame, y: pd.Series, log: ScoredLog) -> Past:
@@ -100,28 +103,51 @@ class Past(NamedTuple):
 
     def nearest(self, look: FloatArray, now: Any) -> list[dict[str, Any]]:
         """Return the events before a time that look most like `look` (n_sensors,)."""
-        known, quiet = np.flatnonzero(self.ended < now), self.quiet[self.quiet_when < now]
-        if not len(known) or len(quiet) < FEWEST_QUIET * quiet.shape[1]:
+        known = np.flatnonzero(self.ended < now)
+        whitened = self.units.before(now, np.concatenate([look[None], self.looks[known]])) if len(known) else None
+        if whitened is None or not whitened.size:  # few rows, or no sensor moved
             return []
-        whitened = whiten(quiet, np.concatenate([look[None], self.looks[known]]))
-        if not whitened.size:  # no sensor moved
-            return []
-        search = NearestNeighbors(n_neighbors=min(N_SIMILAR, len(known))).fit(whitened[1:])
-        distances, places = search.kneighbors(whitened[:1])
-        return [
-            {**self.names[known[place]], "distance": float(distance)}
-            for distance, place in zip(distances[0], places[0], strict=True)
-        ]
+        distances = np.linalg.norm(whitened[1:] - whitened[0], axis=1)
+        places = np.argsort(distances, kind="stable")[:N_SIMILAR]
+        return [{**self.names[known[place]], "distance": float(distances[place])} for place in places]
 
 
-def whiten(quiet: FloatArray, values: FloatArray) -> FloatArray:
-    """Return values (n, n_sensors) as (n, n_whitened) that on quiet rows do not hang together and have deviation one.
+class Units:
+    """The units of quiet rows before a time, in which sensors do not hang together and have deviation one.
 
     Missing values are the median of quiet rows.
     """
-    fill = SimpleImputer(strategy="median", keep_empty_features=True)
-    center, matrix = learn_whitening(fill.fit_transform(quiet), np.ones(len(quiet)))
-    return turn(fill.transform(values) - center, matrix)
+
+    def __init__(self, quiet: FloatArray, when: Any) -> None:
+        order = np.argsort(when, kind="stable")
+        self.quiet, self.when = quiet[order], when[order]
+        self.learnt: dict[int, tuple[FloatArray, FloatArray, FloatArray]] = {}
+
+    def before(self, now: Any, values: FloatArray) -> FloatArray | None:
+        """Return values (n, n_sensors) in units of before, (n, n_whitened); None where few rows are known."""
+        n_known = int(np.searchsorted(self.when, now))
+        if n_known < FEWEST_QUIET * self.quiet.shape[1]:
+            return None
+        n_rows = n_known
+        if n_known < len(self.quiet):
+            n_rows = int(GROWTH ** np.floor(np.log(n_known) / np.log(GROWTH)))
+        if n_rows not in self.learnt:
+            self.learnt[n_rows] = self._learn(self.quiet[:n_rows])
+        usual, center, matrix = self.learnt[n_rows]
+        whitened: FloatArray = turn(np.where(np.isfinite(values), values, usual) - center, matrix)
+        return whitened
+
+    @staticmethod
+    def _learn(quiet: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        fill = SimpleImputer(strategy="median", keep_empty_features=True)
+        filled = fill.fit_transform(quiet)
+        return fill.statistics_, *learn_whitening(filled, np.ones(len(quiet)))
+
+
+def _names(index: pd.Index) -> list[dict[str, Any]]:
+    """Return how the run and the time of rows are called."""
+    times = index.get_level_values(-1)
+    return [{"run": run_label(index, k), "start": str(time)} for k, time in enumerate(times)]
 
 
 def _looks(X: pd.DataFrame, first: IntArray, last: IntArray) -> FloatArray:

@@ -15,7 +15,7 @@ from eventlstm.alarms.alarm_policy import AlarmPolicy
 from eventlstm.evaluation.openings import OPENING_ROWS, find_openings
 from eventlstm.evaluation.scored_log import ScoredLog
 from eventlstm.evaluation.sensors import DUE, FARTHEST, RAISED, name_highest
-from eventlstm.evaluation.similar_events import find_similar, whiten
+from eventlstm.evaluation.similar_events import Units, find_similar
 
 N_ROWS, SENSORS = 160, ["flow", "heat", "power"]
 QUICK = {"n_resamples": 10, "baselines": False}
@@ -165,13 +165,30 @@ def test_few_quiet_rows_and_sensors_that_stand_still_or_are_missing_do_no_harm()
     assert similar_in(scored(short[0], pd.Series(short[1], short[0].index)))[1] == []
 
 
+def in_units(quiet, values):
+    return Units(quiet, np.zeros(len(quiet))).before(1.0, values)
+
+
+def test_units_are_those_of_rows_before_and_learnt_anew_where_many_are_new():
+    rng = np.random.default_rng(0)
+    quiet, values, when = rng.normal(size=(500, 2)), rng.normal(size=(3, 2)), rng.permutation(500)
+    units = Units(quiet, when)
+    assert units.before(19, values) is None
+    for now in range(30, 501):
+        seen, n_rows = units.before(now, values), list(units.learnt)[-1]
+        assert now / 1.06 - 1 < n_rows <= now
+        before = quiet[np.argsort(when)[:n_rows]]
+        np.testing.assert_array_equal(seen, Units(before, np.zeros(n_rows)).before(1, values))
+    assert len(units.learnt) < 70 and n_rows == 500
+
+
 def test_whitened_quiet_rows_do_not_hang_together_and_have_deviation_one():
     rng = np.random.default_rng(0)
     common = rng.normal(size=(500, 1))
     quiet = np.hstack([common + 0.1 * rng.normal(size=(500, 2)), 100 * rng.normal(size=(500, 1)), np.ones((500, 1))])
-    seen = whiten(np.hstack([quiet, quiet[:, :1] * 3]), np.hstack([quiet, quiet[:, :1] * 3]))
+    seen = in_units(np.hstack([quiet, quiet[:, :1] * 3]), np.hstack([quiet, quiet[:, :1] * 3]))
     assert seen.shape == (500, 3)
     np.testing.assert_allclose(np.cov(seen.T, bias=True), np.eye(3), atol=1e-9)
-    hanging_apart = whiten(quiet, np.array([[1.0, 1, 0, 1], [1, -1, 0, 1]]))
+    hanging_apart = in_units(quiet, np.array([[1.0, 1, 0, 1], [1, -1, 0, 1]]))
     together, apart = np.linalg.norm(hanging_apart, axis=1)
     assert apart > 5 * together
