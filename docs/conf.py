@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
+    "capture_repr": ("_repr_html_",),
     "min_reported_time": 1e9,
     "write_computation_times": False,
     "abort_on_example_error": True,

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import re
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -16,7 +17,7 @@ PUBLIC_MODULES = ("datasets", "losses", "metrics", "networks", "plots", "thresho
 
 # What a reader misses when it is absent or wrong. Left out is what only concerns the look: where quotes stand
 # (GL01, GL02), blank lines (GL03), capitals and full stops inside entries (PR05, PR08, PR09, RT02, RT04,
-# RT05), the mood of the verb (SS05), and sections that not every object needs (ES01, SA01-SA04).
+# RT05, SA02, SA03), the mood of the verb (SS05), and an extended summary, which not every object needs (ES01).
 CODES = {
     "GL05",  # tabs
     "GL06",  # a section unknown to numpydoc, often a misspelling
@@ -38,7 +39,10 @@ CODES = {
     "SS06",  # summary over several lines
     "YD01",  # no Yields section
 }
-WITH_EXAMPLE = CODES | {"EX01"}  # asked of classes and functions; a method is shown in the example of its class
+# Asked of classes and functions; a method is shown in the example of its class: an example, and where to look next (a
+# See Also, with a description of each name).
+WITH_EXAMPLE = CODES | {"EX01", "SA01", "SA04"}
+MANY = 8  # parameters; a class of more has them in groups at its head
 
 
 def public_modules() -> list[ModuleType]:
@@ -97,6 +101,46 @@ def faults(found: object, address: str, codes: set[str]) -> list[str]:
     return [f"{address}: {code} {message}" for code, message in errors if code in codes]
 
 
+def names_nowhere(found: object, address: str) -> list[str]:
+    """The names in the See Also of an object at ``address`` that are neither public here nor in another package."""
+    names = [name for entry, _ in get_doc_object(found)["See Also"] for name, _ in entry]
+    return [f"{address}: See Also names {name}" for name in names if not is_found(name, address.rpartition(".")[0])]
+
+
+def is_found(name: str, module: str) -> bool:
+    """Whether a name, as it stands on a page of ``module``, is a public one with its own text, or another package's."""
+    if f"{module}.{name}" in ADDRESSES or name in ADDRESSES:
+        return True
+    package, _, rest = name.partition(".")
+    if package == "eventlstm" or not rest or not importlib.util.find_spec(package):
+        return False
+    return hasattr(importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2])
+
+
+def parameter_names(found: object) -> list[str]:
+    """The documented parameters of an object, one by one where several share a text."""
+    return [name for entry in get_doc_object(found)["Parameters"] for name in entry.name.split(", ")]
+
+
+def grouped(found: object) -> list[str]:
+    """The parameters in the groups at the head of a docstring, such as ``- Score: `smoothing`, `threshold`.``."""
+    lines = "\n".join(get_doc_object(found)["Extended Summary"])
+    groups = re.findall(r"^- [A-Z][a-z ]+: ((?:`\w+`,\s+)*`\w+`)\.$", lines, re.MULTILINE)
+    return [name for group in groups for name in re.findall(r"\w+", group)]
+
+
+def group_faults(found: object, address: str) -> list[str]:
+    """The parameters that stand in no group, in several, or only in a group, where a class needs groups or has them."""
+    wanted, told = parameter_names(found), grouped(found)
+    if len(wanted) <= MANY and not told:
+        return []
+    return [
+        f"{address}: {name} stands in {told.count(name)} groups, and {wanted.count(name)} times in Parameters"
+        for name in dict.fromkeys([*wanted, *told])
+        if (told.count(name), wanted.count(name)) != (1, 1)
+    ]
+
+
 def expect_none(found: list[str]) -> None:
     """Fail with every fault in full, which a comparison of lists would cut short."""
     assert not found, "\n".join(found)
@@ -104,6 +148,8 @@ def expect_none(found: list[str]) -> None:
 
 OBJECTS = public_objects()
 METHODS = public_methods()
+CONSTANTS = {f"{module.__name__}.{name}" for module in public_modules() for name in getattr(module, "__all__", ())}
+ADDRESSES = OBJECTS.keys() | METHODS.keys() | (CONSTANTS - {f"eventlstm.{name}" for name in PUBLIC_MODULES})
 
 
 def test_the_package_names_its_public_objects():
@@ -126,6 +172,16 @@ def test_a_public_method_is_documented(address):
     expect_none(faults(METHODS[address], address, CODES))
 
 
+@pytest.mark.parametrize("address", OBJECTS)
+def test_what_to_see_also_is_there(address):
+    expect_none(names_nowhere(OBJECTS[address], address))
+
+
+@pytest.mark.parametrize("address", [address for address, found in OBJECTS.items() if inspect.isclass(found)])
+def test_many_parameters_stand_in_groups(address):
+    expect_none(group_faults(OBJECTS[address], address))
+
+
 def test_a_poor_docstring_is_caught():
     def area(width, height):
         """Area of a rectangle
@@ -140,7 +196,7 @@ def test_a_poor_docstring_is_caught():
         return width * height
 
     found = {fault.split()[1] for fault in faults(area, "area", WITH_EXAMPLE)}
-    assert found == {"EX01", "PR01", "PR02", "RT01", "SS03"}
+    assert found == {"EX01", "PR01", "PR02", "RT01", "SA01", "SS03"}
 
 
 def test_a_method_without_a_docstring_is_caught():
@@ -149,3 +205,62 @@ def test_a_method_without_a_docstring_is_caught():
             return 1.0
 
     assert faults(Meter.read, "Meter.read", CODES) == ["Meter.read: GL08 The object does not have a docstring"]
+
+
+def test_a_name_to_see_that_is_gone_is_caught():
+    def area():
+        """Area of a rectangle.
+
+        See Also
+        --------
+        save : Found, as this is a page of the root.
+        AlarmPolicy.flag : Found, a method.
+        eventlstm.losses.LOSSES : Found, a table.
+        sklearn.metrics.make_scorer : Found, of another package.
+        FocalLoss : Of another page.
+        eventlstm.losses : A module, which has no page.
+        sklearn.metrics.gone : Not there.
+        nowhere.gone : No such package.
+        """
+
+    found = names_nowhere(area, "eventlstm.area")
+    assert [fault.split()[-1] for fault in found] == [
+        "FocalLoss",
+        "eventlstm.losses",
+        "sklearn.metrics.gone",
+        "nowhere.gone",
+    ]
+
+
+def test_a_parameter_without_a_group_is_caught():
+    class Box:
+        """A box.
+
+        - Size: `width`, `height`,
+          `depth`.
+        - Look: `color`, `depth`, `gone`.
+
+        Parameters
+        ----------
+        width, height, depth : float
+            Metres.
+        color, shade : str
+            Of paint.
+        """
+
+        def __init__(self, width, height, depth, color, shade): ...
+
+    assert [fault.split()[1] for fault in group_faults(Box, "Box")] == ["depth", "shade", "gone"]
+
+
+def test_a_class_of_many_parameters_without_groups_is_caught():
+    class Row:
+        """A row.
+
+        Parameters
+        ----------
+        a, b, c, d, e, f, g, h, i : float
+            Values.
+        """
+
+    assert len(group_faults(Row, "Row")) == MANY + 1

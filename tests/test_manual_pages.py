@@ -4,6 +4,7 @@ Networks that are trained on another processor end a little elsewhere. So number
 `TOLERANCE`, while its words, its shape and the order of all numbers that say more must be the same.
 """
 
+import argparse
 import ast
 import doctest
 import re
@@ -54,6 +55,24 @@ def test_a_page_names_no_place_on_a_machine(page):
 def test_the_command_line_knows_every_command_of_a_page(page):
     for command in commands_in(page.read_text(encoding="utf-8")):
         make_parser().parse_args(shlex.split(command)[1:])
+
+
+@each_page
+def test_every_option_that_a_page_names_exists(page):
+    assert unknown_options(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("``--gone``", ["--gone"]),
+        ("``eventlstm fit --keep``", ["--keep"]),
+        ("``eventlstm fit log.csv --max-rows 9`` and ``--horizon 6h``", []),
+        ("``python pipelines/search.py --gone``", []),
+    ],
+)
+def test_an_option_that_is_not_there_is_caught(text, unknown):
+    assert unknown_options(text) == unknown
 
 
 def test_the_picture_of_the_design_shows_every_package():
@@ -107,6 +126,27 @@ def commands_in(text: str) -> list[str]:
     inline = [re.sub(r"\s+", " ", code) for code in re.findall(r"``(eventlstm [^`]+ [^`]+)``", text)]
     called = [line for line in [*lines, *inline] if re.match(r"eventlstm (?!COMMAND)\w+ \S", line)]
     return [line for line in called if " -o " in line or " - " in line or "watch" in line or "demo" in line]
+
+
+def unknown_options(text: str) -> list[str]:
+    """The options in a text that the command before them, or if there is none no command at all, does not have."""
+    shell = [re.sub(r"\s*\\\n\s*", " ", block) for block in blocks(text, "bash")]
+    lines = [line for block in shell for line in block.splitlines()]
+    lines += [re.sub(r"\s+", " ", code) for code in re.findall(r"``((?:eventlstm \w|--\w)[^`]+)``", text)]
+    parts = [part.strip() for line in lines for part in re.split(r"&&|\|", line)]
+    known = {name: set(parser._option_string_actions) for name, parser in commands().items()}
+    found = []
+    for command, options in ((part.split()[:2], re.findall(r"(?<![\w-])--[a-z-]+", part)) for part in parts):
+        if not command or not command[0].startswith(("eventlstm", "--")):
+            continue
+        of_command = known[command[1]] if command[0] == "eventlstm" else set().union(*known.values())
+        found += [option for option in options if option not in of_command]
+    return found
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    return next(action.choices for action in make_parser()._actions if isinstance(action.choices, dict))
 
 
 def blocks(text: str, language: str) -> list[str]:

@@ -30,7 +30,7 @@ def write(root: Path, docs: Path) -> None:
 def with_links_of_the_site(text: str) -> str:
     """Links as they lead from one page of the site to another, and headings that other pages can link to."""
     text = re.sub(r"\]\(\.\./README\.md\)", "](../index.rst)", text)
-    return re.sub(r"^## (.+)$", lambda found: f"(results-{slug(found[1])})=\n{found[0]}", text, flags=re.MULTILINE)
+    return re.sub(r"^##+ (.+)$", lambda found: f"(results-{slug(found[1])})=\n{found[0]}", text, flags=re.MULTILINE)
 
 
 def slug(heading: str) -> str:

@@ -16,10 +16,11 @@ metrics.matthews_corrcoef metrics.PrecisionRecallDisplay model_selection.cross_v
 model_selection.FixedThresholdClassifier model_selection.GridSearchCV model_selection.GroupKFold
 model_selection.TimeSeriesSplit model_selection.TunedThresholdClassifierCV pipeline.Pipeline
 pipeline.make_pipeline preprocessing.StandardScaler impute.SimpleImputer decomposition.PCA base.clone
-calibration.CalibrationDisplay
+calibration.CalibrationDisplay metrics.d2_brier_score
 """
 IMBLEARN = """
 ensemble.BalancedBaggingClassifier ensemble.BalancedRandomForestClassifier metrics.geometric_mean_score
+metrics.classification_report_imbalanced
 over_sampling.SMOTE over_sampling.ADASYN over_sampling.RandomOverSampler under_sampling.RandomUnderSampler
 """
 PANDAS = "DataFrame Series MultiIndex DatetimeIndex Timedelta read_csv read_sql date_range Series.shift"

@@ -74,7 +74,7 @@ def section(title: str, address: str, names: list[str]) -> str:
     where = "" if address == "eventlstm" else f"``{address}``\n\n"
     return (
         f"{title}\n{'-' * len(title)}\n\n{where}.. currentmodule:: {address}\n\n"
-        f".. autosummary::\n\n{table}\n.. toctree::\n   :hidden:\n\n{entries}\n"
+        f".. autosummary::\n\n{table}\n.. toctree::\n   :hidden:\n   :caption: {title}\n\n{entries}\n"
     )
 
 

@@ -26,7 +26,10 @@ ESTIMATORS = {
         "EventBlend, EventClassifier\na probability at every row",
         "AnomalyDetector\na score at every row, shares by sensor",
     ),
-    "window": ("LSTMClassifier\na probability for each window", "LSTMAutoencoder\nan error for each window"),
+    "window": (
+        "LSTMClassifier\na probability for each window\nLSTMTagger\na label at every step",
+        "LSTMAutoencoder\nan error for each window",
+    ),
 }
 
 

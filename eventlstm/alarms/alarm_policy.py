@@ -41,6 +41,12 @@ class AlarmPolicy(BaseEstimator):
     A length of time is an int, which counts rows; for an index of date-times also a string such as "15min" or a
     Timedelta; for an index of numbers also a float, in the unit of the index.
 
+    The parameters, by what they set:
+
+    - Score: `smoothing`, `threshold`, `off`.
+    - Start: `k`, `n`, `min_duration`, `cooldown`.
+    - End: `merge_gap`, `max_duration`, `max_gap`.
+
     Parameters
     ----------
     threshold : float, default=None
@@ -70,6 +76,13 @@ class AlarmPolicy(BaseEstimator):
     max_gap : number, str or Timedelta, default=None
         A longer step in time, in the unit of the index, ends an alarm and lets the rules begin afresh, as a new run
         always does. None for no limit.
+
+    See Also
+    --------
+    choose_threshold : The threshold, with labels.
+    eventlstm.thresholds.AutoThreshold : The threshold, from quiet rows.
+    eventlstm.plots.EventTimelineDisplay : Scores and alarms, drawn.
+    StreamingDetector : Applies it row by row.
 
     Notes
     -----

@@ -200,6 +200,13 @@ class AutoThreshold(ScoreThreshold):
         In `fit`, when `n_expected_` is below one: nobody can know. The warning says how much to hold out. And when
         more than a quarter of the quiet rows are above the threshold, as where scores drift: few alarms are then long.
 
+    See Also
+    --------
+    LabelledThreshold : With labels.
+    QuantileThreshold : One of its two ways, by itself.
+    TailThreshold : The other.
+    eventlstm.AlarmPolicy : Makes alarms with the threshold.
+
     Notes
     -----
     Rows of scores hang together, so that exceedances come in clusters, and only as many are news as lie further apart
@@ -310,6 +317,10 @@ def effective_rows(score: Any, y: Any = None) -> float:
     float
         From the number of clusters up to that of rows. Times the share of rows above a threshold, it is about how many
         independent exceedances there are.
+
+    See Also
+    --------
+    AutoThreshold : Says by them how far its threshold can be trusted.
 
     Notes
     -----

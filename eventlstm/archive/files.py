@@ -69,6 +69,11 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     OSError
         If the file cannot be written.
 
+    See Also
+    --------
+    load : Reads an archive.
+    StreamingDetector : Runs the model row by row.
+
     Examples
     --------
     >>> import tempfile
@@ -125,6 +130,11 @@ def load(path: str | os.PathLike[str], *, device: str | None = None) -> Any:
     -----
     UserWarning
         If the model has parts of scikit-learn that another minor version of it wrote.
+
+    See Also
+    --------
+    save : Writes the archive.
+    StreamingDetector : Runs the model row by row.
 
     Examples
     --------

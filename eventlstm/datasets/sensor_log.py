@@ -84,6 +84,10 @@ def make_sensor_log(
     ValueError
         If a parameter is of the wrong kind or out of range, or the log too short for its failures.
 
+    See Also
+    --------
+    eventlstm.read_log : A log of your own.
+
     Notes
     -----
     Vibration is given as r.m.s. velocity, as [1]_ asks. All sizes are plausible for a pump of some 50 kW, but

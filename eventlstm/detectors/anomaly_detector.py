@@ -53,6 +53,16 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     Models learn to forecast the quiet rows of a log. The score of a row is how far its sensors are from the forecast,
     against how far they are on quiet rows, smoothed over the rows before.
 
+    The parameters, by what they set:
+
+    - Models: `estimator`, `n_estimators`, `targets`.
+    - Windows: `window_size`, `stride`, `max_gap`.
+    - Sensors: `inputs`, `clip`.
+    - Quiet rows: `normal_label`, `validation_fraction`, `trim`.
+    - Score: `norm`, `cap`, `shrinkage`, `smoothing`, `average`.
+    - Threshold: `threshold`, `max_false_alarms_per_day`, `contamination`.
+    - Machine: `n_jobs`, `verbose`, `random_state`.
+
     Parameters
     ----------
     estimator : estimator or None, default=None

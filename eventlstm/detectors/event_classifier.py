@@ -54,6 +54,14 @@ CHUNK_RATIO = 2
 class EventClassifier(OcclusionMixin, ClassifierMixin, BaseEstimator):
     """Find rare events in the log of one or several machines: a probability at every row.
 
+    The parameters, by what they set:
+
+    - Members: `estimator`, `n_estimators`.
+    - Question: `horizon`, `inside_event`.
+    - Windows: `window_size`, `stride`, `mode`, `max_gap`.
+    - Sensors: `inputs`, `clip`, `spans`, `categorical_channels`.
+    - Machine: `n_jobs`, `verbose`, `random_state`.
+
     Parameters
     ----------
     estimator : estimator or None, default=None

@@ -128,7 +128,9 @@ def report(
 
     See Also
     --------
-    eventlstm.metrics : The measures by themselves.
+    eventlstm.metrics.detection_report : The measures of rows by themselves.
+    eventlstm.metrics.alarm_curve : Those of events and alarms, at every threshold.
+    eventlstm.plots.EventTimelineDisplay : Scores and alarms in a figure.
 
     Notes
     -----

@@ -28,6 +28,11 @@ def refit_nanmean(metric: str | None = None) -> Callable[[Mapping[str, Any]], in
         When the rule is applied: if no fold could be scored, every candidate failed on one, or the scorer is
         unknown.
 
+    See Also
+    --------
+    RunKFold : Folds of whole runs.
+    EventTimeSplit : Folds in time with an event in each.
+
     Notes
     -----
     A fold without an event has no recall and no average precision: an honest scorer returns NaN, and with it the mean

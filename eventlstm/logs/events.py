@@ -47,6 +47,12 @@ def to_events(y: Any, score: Any = None, *, max_gap: Any = None) -> pd.DataFrame
     ValueError
         If `y` holds other values than 0 and 1, or `score` is of other rows.
 
+    See Also
+    --------
+    to_labels : The way back.
+    AlarmPolicy.to_events : Alarms from scores.
+    horizon_labels : The rows before events.
+
     Examples
     --------
     >>> from eventlstm import to_events
@@ -81,6 +87,11 @@ def to_labels(events: pd.DataFrame, index: Any) -> pd.Series:
     ------
     ValueError
         If a column is missing, an event ends before it starts or has no end, or its run is not in the index.
+
+    See Also
+    --------
+    to_events : The way back.
+    horizon_labels : The rows before events.
 
     Examples
     --------

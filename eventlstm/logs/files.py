@@ -138,6 +138,13 @@ def read_log(
         or unreadable; a row is cut short; a sensor is not a finite number; two rows share run and time; the clock of
         a run runs back now and then; or an event names a run that the log does not have or ends before it starts.
 
+    See Also
+    --------
+    read_excerpt : Of a log longer than memory: the events, and a sample of quiet rows.
+    score_logs : Scores many files.
+    to_labels : Labels from a table of events.
+    ForwardFill : Fills missing values.
+
     Notes
     -----
     Of a database, times with a zone become UTC, NULL a missing value, decimals and unsigned integers int64 or float64.

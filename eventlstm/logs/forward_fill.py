@@ -47,6 +47,11 @@ class ForwardFill(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, when `X` was a DataFrame with string columns.
 
+    See Also
+    --------
+    CausalFeatures : Describes each row by the rows before it.
+    eventlstm.read_log : Leaves missing values as they are.
+
     Notes
     -----
     It is causal: a row is filled by rows before it. Where sensors of turbofan engines (C-MAPSS) dropped out for 30

@@ -48,6 +48,12 @@ def forecast_windows(
     ValueError
         If `horizon` is less than one, there is no such column, or no stretch has more than `horizon` rows.
 
+    See Also
+    --------
+    LSTMForecaster : Learns from them.
+    LogWindows : Windows without what follows, not copied.
+    suggest_window_size : How long windows should be.
+
     Examples
     --------
     >>> import numpy as np
@@ -108,6 +114,11 @@ def horizon_labels(y: Any, horizon: Any, *, inside_event: str = "positive") -> A
     ------
     ValueError
         If `y` holds anything but 0 and 1, the index cannot be read, or `horizon` does not fit it.
+
+    See Also
+    --------
+    EventClassifier : Makes them itself, by its `horizon`.
+    to_events : Events as a table.
 
     Examples
     --------

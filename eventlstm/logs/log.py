@@ -19,6 +19,11 @@ class Log(NamedTuple):
     y : Series of shape (n_rows,) or None
         1 in the rows of an event and 0 elsewhere, with the index of `X`; None where no events are marked.
 
+    See Also
+    --------
+    make_sensor_log : Makes one.
+    eventlstm.read_log : Reads one from files or a database.
+
     Examples
     --------
     >>> import pandas as pd

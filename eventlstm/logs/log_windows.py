@@ -49,6 +49,12 @@ class LogWindows:
     shape : tuple
         ``(n_windows, window_size, n_channels)``.
 
+    See Also
+    --------
+    suggest_window_size : How long windows should be.
+    FlattenWindows : For estimators of tables.
+    forecast_windows : Windows and the rows that follow.
+
     Notes
     -----
     Nothing is copied but the windows asked for: the log stays where it is and is seen through a strided view. A

@@ -168,6 +168,10 @@ def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     Tensor of shape (...)
         The negative log-likelihood of the true class.
 
+    See Also
+    --------
+    CrossEntropyLoss : The same as an object that estimators take.
+
     Examples
     --------
     >>> import torch

@@ -22,6 +22,11 @@ from .weighted import ClassBalancedLoss, LDAMLoss, LogitAdjustedLoss
 class CrossEntropyLoss(Loss):
     """The negative log-likelihood of the true class, whose minimum is at the true probabilities.
 
+    See Also
+    --------
+    ClassBalancedLoss : The same with weights of classes.
+    cross_entropy : The function by itself.
+
     References
     ----------
     Good, "Rational decisions", 1952.
@@ -51,6 +56,11 @@ class CallableLoss(Loss):
         returns the loss of each item, or of all as a number without axes. A number leaves weights of items without
         effect. Modules of torch itself are asked for each item's loss, whatever their `reduction`, and the weights
         of items count. A module's own parameters are moved to the device, but not trained.
+
+    See Also
+    --------
+    make_loss : Wraps a function unasked.
+    Loss : To subclass, where probabilities can be set right again.
 
     Notes
     -----
@@ -113,6 +123,11 @@ def make_loss(loss: Any) -> Loss:
         If there is no loss of that name.
     TypeError
         If it is none of these, or a class instead of an object of it.
+
+    See Also
+    --------
+    Loss : What it returns, and what to subclass.
+    LOSSES : The names it knows.
 
     Examples
     --------

@@ -33,6 +33,11 @@ class FocalLoss(Loss):
         weighs all by one. Lin et al. find a smaller `alpha` best for a larger `gamma`, 0.25 for 2: not the inverse
         of a class's frequency.
 
+    See Also
+    --------
+    AsymmetricLoss : An exponent for events, another for the quiet class.
+    ClassBalancedLoss : Weighs classes, not what is hard.
+
     References
     ----------
     Lin et al., "Focal loss for dense object detection", 2017.
@@ -93,6 +98,10 @@ class AsymmetricLoss(Loss):
     margin : float, default=0.05
         A quiet item whose probability of an event is below it costs nothing.
 
+    See Also
+    --------
+    FocalLoss : One exponent for all classes.
+
     Notes
     -----
     The paper has a sigmoid for each of many labels, most of which are off. Here classes exclude each other: the most
@@ -144,6 +153,11 @@ class AveragePrecisionLoss(Loss):
     temperature : float, default=1.0
         Of the sigmoids, in units of the log-odds. The smaller, the closer to average precision, and the fewer pairs
         that are near enough to learn from. Brown et al. take 0.01 for cosines.
+
+    See Also
+    --------
+    sklearn.metrics.average_precision_score : What it is made to raise.
+    CrossEntropyLoss : Leaves probabilities as they are.
 
     Notes
     -----

@@ -29,6 +29,11 @@ class ClassBalancedLoss(Loss):
         From 0, which weighs all classes alike, to just below 1, which weighs by the inverse of the number of events.
         An event adds ever less as there are more: their effective number never goes beyond ``1 / (1 - beta)``.
 
+    See Also
+    --------
+    LogitAdjustedLoss : Moves logits instead of weighing classes.
+    FocalLoss : Weighs what is hard.
+
     References
     ----------
     Cui et al., "Class-balanced loss based on effective number of samples", 2019.
@@ -68,6 +73,11 @@ class LogitAdjustedLoss(Loss):
     ----------
     tau : float, default=1.0
         Strength of the offset; 0 is cross-entropy.
+
+    See Also
+    --------
+    LDAMLoss : Margins from a bound on the error.
+    ClassBalancedLoss : Weighs classes instead of moving logits.
 
     References
     ----------
@@ -116,6 +126,10 @@ class LDAMLoss(Loss):
         Share of training before classes are weighed, below 1; 160 of 200 epochs in Cao et al.
     beta : float, default=0.9999
         Of the weights, as in `ClassBalancedLoss`; 0 never weighs.
+
+    See Also
+    --------
+    LogitAdjustedLoss : Margins by the frequency, and probabilities that can be set right again.
 
     References
     ----------

@@ -47,6 +47,11 @@ def affiliation_precision_score(y_true: Any, y_pred: Any, *, max_gap: Any = None
     ValueError
         If labels or predictions are not 0 and 1 or of other rows.
 
+    See Also
+    --------
+    affiliation_recall_score : How near events have alarms.
+    event_precision_score : Counts alarms instead.
+
     Notes
     -----
     Distances are counted in rows. Runs are apart: alarms in a run without an event have none to be near to, and count
@@ -99,6 +104,11 @@ def affiliation_recall_score(y_true: Any, y_pred: Any, *, max_gap: Any = None) -
     ------
     ValueError
         If labels or predictions are not 0 and 1 or of other rows.
+
+    See Also
+    --------
+    affiliation_precision_score : How near alarms have events.
+    event_recall_score : Counts events instead.
 
     References
     ----------

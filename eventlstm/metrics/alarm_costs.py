@@ -108,6 +108,11 @@ def alarm_duty(y_true: Any, y_pred: Any, *, early: Any = 0, late: Any = 0, max_g
     ValueError
         If labels or predictions are not 0 and 1 or of other rows.
 
+    See Also
+    --------
+    false_alarm_rate : How many false alarms there are.
+    redundant_alarms : How often one event rings.
+
     Examples
     --------
     >>> from eventlstm.metrics import alarm_duty
@@ -146,6 +151,11 @@ def redundant_alarms(
     ------
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or `match` is unknown.
+
+    See Also
+    --------
+    false_alarm_rate : Alarms for no event.
+    eventlstm.AlarmPolicy : Its `merge_gap` and `cooldown` join alarms.
 
     Examples
     --------
@@ -207,6 +217,16 @@ def expected_cost(
     ------
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or `per` does not fit the index.
+
+    See Also
+    --------
+    eventlstm.choose_threshold : The threshold for such costs.
+    false_alarm_rate : How many false alarms there are.
+    detection_delays : How late alarms come.
+
+    References
+    ----------
+    Elkan, "The foundations of cost-sensitive learning", IJCAI, 2001.
 
     Examples
     --------

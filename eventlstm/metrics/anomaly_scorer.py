@@ -41,6 +41,11 @@ def anomaly_average_precision(estimator: Any, X: Any, y: Any) -> float:
     ValueError
         If labels are not 0 and 1.
 
+    See Also
+    --------
+    vus_pr_score : With a tolerance around events.
+    eventlstm.AnomalyDetector.anomaly_score : The score it takes.
+
     Examples
     --------
     >>> import numpy as np

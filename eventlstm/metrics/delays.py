@@ -51,6 +51,12 @@ def detection_delays(
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or `match` is unknown.
 
+    See Also
+    --------
+    delay_quantile : One number, in which missed events count.
+    lead_times : The time left until the event.
+    timing_score : Rewards the alarms that come in time.
+
     Examples
     --------
     >>> from eventlstm.metrics import detection_delays
@@ -101,6 +107,11 @@ def delay_quantile(
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or `q` or `match` is out of range.
 
+    See Also
+    --------
+    detection_delays : Of each event.
+    lead_times : The time left until the event.
+
     Examples
     --------
     >>> from eventlstm.metrics import delay_quantile
@@ -142,6 +153,12 @@ def lead_times(y_true: Any, y_pred: Any, *, early: Any, match: str = "onset", ma
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or `match` is unknown.
 
+    See Also
+    --------
+    detection_delays : From the start of each event.
+    timing_score : Rewards the alarms that come in time.
+    eventlstm.horizon_labels : Labels that ask for warnings ahead.
+
     Examples
     --------
     >>> from eventlstm.metrics import lead_times
@@ -182,6 +199,11 @@ def timing_score(y_true: Any, y_pred: Any, *, early: Any = None, late: Any = Non
     ------
     ValueError
         If labels or predictions are not 0 and 1 or of other rows.
+
+    See Also
+    --------
+    detection_delays : The time to each alarm.
+    delay_quantile : The median delay.
 
     References
     ----------

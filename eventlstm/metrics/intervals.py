@@ -39,6 +39,12 @@ class Interval(NamedTuple):
     high : float
         Upper end.
 
+    See Also
+    --------
+    bootstrap_interval : For any measure, by redrawing events.
+    binomial_interval : For a number of events found.
+    poisson_interval : For a number of false alarms.
+
     Examples
     --------
     >>> from eventlstm.metrics import Interval
@@ -322,6 +328,11 @@ def poisson_interval(n_events: int, exposure: float, *, confidence: float = 0.95
     ValueError
         If `n_events` is no whole number from zero, `exposure` not positive, or `confidence` not between 0 and 1.
 
+    See Also
+    --------
+    binomial_interval : For a number of events found.
+    bootstrap_interval : For any measure, by redrawing events.
+
     References
     ----------
     .. [1] Garwood, "Fiducial limits for the Poisson distribution", Biometrika, 1936.
@@ -364,6 +375,11 @@ def binomial_interval(k: int, n: int, *, confidence: float = 0.95) -> Interval:
     ------
     ValueError
         If `k` and `n` are no whole numbers with 0 <= `k` <= `n` and `n` > 0, or `confidence` is not between 0 and 1.
+
+    See Also
+    --------
+    poisson_interval : For a number of false alarms.
+    bootstrap_interval : For any measure, by redrawing events.
 
     References
     ----------

@@ -104,6 +104,11 @@ def event_precision_score(
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or `match` is unknown.
 
+    See Also
+    --------
+    event_recall_score : The share of events found.
+    event_fbeta_score : Both in one, corrected for false-alarm time.
+
     References
     ----------
     Sehili and Zhang, "Multivariate time series anomaly detection: fancy algorithms and flawed evaluation methodology",
@@ -223,6 +228,10 @@ def composite_f_score(y_true: Any, y_pred: Any, *, beta: float = 1.0, max_gap: A
     ------
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or `beta` is not positive.
+
+    See Also
+    --------
+    event_fbeta_score : By events and alarms, corrected for false-alarm time.
 
     References
     ----------

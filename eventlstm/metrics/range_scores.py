@@ -57,6 +57,11 @@ def range_recall_score(
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or an option is unknown.
 
+    See Also
+    --------
+    range_precision_score : Of the alarms.
+    event_recall_score : Counts events as wholes.
+
     References
     ----------
     Tatbul et al., "Precision and recall for time series", NeurIPS, 2018.
@@ -105,6 +110,11 @@ def range_precision_score(
     ------
     ValueError
         If labels or predictions are not 0 and 1 or of other rows, or an option is unknown.
+
+    See Also
+    --------
+    range_recall_score : Of the events.
+    event_precision_score : Counts alarms as wholes.
 
     References
     ----------

@@ -48,6 +48,12 @@ def detection_report(y_true: Any, y_score: Any, threshold: Any, *, sample_weight
         precision without a flagged row, mcc unless there are rows of both classes. With both, mcc is 0, its limit,
         where all rows or none are flagged.
 
+    See Also
+    --------
+    alarm_curve : By events and alarms, at every threshold.
+    class_report : For several classes.
+    eventlstm.report : All measures as a page.
+
     References
     ----------
     Saito and Rehmsmeier, "The precision-recall plot is more informative than the ROC plot when evaluating binary
@@ -155,6 +161,11 @@ def calibration_error(y_true: Any, y_proba: Any, *, n_bins: int = 10) -> float:
         If labels are not 0 and 1, probabilities are not between 0 and 1, missing or of other rows, or `n_bins` is not
         positive.
 
+    See Also
+    --------
+    brier_skill_score : Calibration and discrimination in one.
+    eventlstm.plots.CalibrationDisplay : Where probabilities are off, drawn.
+
     References
     ----------
     Nguyen and O'Connor, "Posterior calibration and exploratory analysis for natural language processing models", 2015.
@@ -246,6 +257,11 @@ def class_report(y_true: Any, y_pred: Any) -> pd.DataFrame:
         "geometric_mean", "index_balanced_accuracy" and "support" (rows of the class). NaN where undefined: precision
         of a class never predicted, what needs recall for a class that has no rows, and what needs specificity for one
         that has all.
+
+    See Also
+    --------
+    detection_report : For one class of rare events, from scores.
+    imblearn.metrics.classification_report_imbalanced : The report it follows.
 
     References
     ----------

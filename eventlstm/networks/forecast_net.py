@@ -36,6 +36,11 @@ class ForecastNet(RecurrentNet):
     ValueError
         If `n_outputs` is no multiple of `horizon`, or other arguments do not go together.
 
+    See Also
+    --------
+    eventlstm.LSTMForecaster : Trains it.
+    RecurrentEncoder : Its layers.
+
     References
     ----------
     Those of `RecurrentNet`; Sutskever, Vinyals and Le, "Sequence to sequence learning with neural networks", 2014

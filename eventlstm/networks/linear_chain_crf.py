@@ -36,6 +36,11 @@ class LinearChainCRF(nn.Module):
     barred : Tensor of shape (n_classes, n_classes)
         What is added to them and not trained: zero, or a large negative number where a transition cannot be.
 
+    See Also
+    --------
+    TaggingNet : Puts it on recurrent layers.
+    eventlstm.LSTMTagger : Trains it.
+
     Notes
     -----
     A new field has no values yet: `initialize` sets them.

@@ -34,6 +34,11 @@ class ReconstructionNet(nn.Module):
     **encoder : object
         Arguments of `RecurrentEncoder`. Of these the decoder has the same cell, size and depth.
 
+    See Also
+    --------
+    eventlstm.LSTMAutoencoder : Trains it.
+    RecurrentEncoder : Its layers.
+
     Notes
     -----
     The latent vector is all that the decoder knows of a window: it sets the state in which it begins, and is read again

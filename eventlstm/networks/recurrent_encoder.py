@@ -24,6 +24,13 @@ LARGEST_EMBEDDING = 8  # of a code of a sensor log: modes and products are few, 
 class RecurrentEncoder(nn.Module):
     """Recurrent layers from windows to a vector at each step.
 
+    The parameters, by what they set:
+
+    - Input: `n_channels`, `categories`, `embedding_size`.
+    - Layers: `cell`, `hidden_size`, `num_layers`, `bidirectional`, `residual`, `layer_norm`.
+    - Dropout: `dropout`, `recurrent_dropout`.
+    - Memory: `forget_bias`, `retention_steps`, `tbptt_steps`.
+
     Parameters
     ----------
     n_channels : int
@@ -66,6 +73,12 @@ class RecurrentEncoder(nn.Module):
     ------
     ValueError
         If arguments do not go together.
+
+    See Also
+    --------
+    RecurrentNet : Classifies windows with it.
+    eventlstm.LSTMClassifier : Takes its parameters, and trains it.
+    torch.nn.LSTM : Gives the same numbers, without its options.
 
     Notes
     -----

@@ -33,6 +33,11 @@ class RecurrentNet(nn.Module):
     **encoder : object
         Arguments of `RecurrentEncoder`. Its `dropout` holds for what goes to the head, too.
 
+    See Also
+    --------
+    eventlstm.LSTMClassifier : Trains it.
+    RecurrentEncoder : Its layers.
+
     Notes
     -----
     A new network has no weights yet: `initialize` draws them, `from_weights` takes them over.

@@ -27,6 +27,11 @@ class TaggingNet(nn.Module):
     **encoder : object
         Arguments of `RecurrentEncoder`. Its `dropout` holds for what goes to the head, too.
 
+    See Also
+    --------
+    eventlstm.LSTMTagger : Trains it.
+    LinearChainCRF : The chain over its labels.
+
     Notes
     -----
     A new network has no weights yet: `initialize` draws them, `from_weights` takes them over.

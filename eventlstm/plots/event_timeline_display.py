@@ -45,6 +45,11 @@ class EventTimelineDisplay:
     figure_ : matplotlib Figure
         Its figure.
 
+    See Also
+    --------
+    eventlstm.AlarmPolicy : The alarms it draws.
+    AttributionDisplay : Which sensors are behind them.
+
     Notes
     -----
     One run is drawn with its scores on the axis. Of several, each lane goes from the lowest to the highest score of

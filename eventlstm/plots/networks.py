@@ -33,6 +33,15 @@ class AttentionDisplay:
     figure_ : matplotlib Figure
         Its figure.
 
+    See Also
+    --------
+    GatesDisplay : What the gates do along one window.
+    GradientFlowDisplay : How far back the loss reaches.
+
+    References
+    ----------
+    Bahdanau, Cho and Bengio, "Neural machine translation by jointly learning to align and translate", ICLR, 2015.
+
     Examples
     --------
     >>> import numpy as np
@@ -115,6 +124,15 @@ class GatesDisplay:
         Where the plot is.
     figure_ : matplotlib Figure
         Its figure.
+
+    See Also
+    --------
+    AttentionDisplay : Which steps are read.
+    GradientFlowDisplay : How far back the loss reaches.
+
+    References
+    ----------
+    Karpathy, Johnson and Fei-Fei, "Visualizing and understanding recurrent networks", ICLR workshop, 2016.
 
     Examples
     --------
@@ -212,6 +230,15 @@ class GradientFlowDisplay:
     figure_ : matplotlib Figure
         Its figure.
 
+    See Also
+    --------
+    GatesDisplay : What the gates do along one window.
+    WindowSizeDisplay : How far back the sensors remember.
+
+    References
+    ----------
+    Bengio, Simard and Frasconi, "Learning long-term dependencies with gradient descent is difficult", 1994.
+
     Examples
     --------
     >>> from eventlstm.plots import GradientFlowDisplay
@@ -292,6 +319,10 @@ class TrainingHistoryDisplay:
         Its figure.
     lines_ : list of matplotlib Line2D
         What the legend names.
+
+    See Also
+    --------
+    GradientFlowDisplay : How far back in a window training reaches.
 
     Examples
     --------

@@ -51,6 +51,10 @@ class PrecisionRecallDisplay:
     The band holds the precision at each recall by itself with the confidence asked for; the whole curve leaves it
     more often.
 
+    References
+    ----------
+    Davis and Goadrich, "The relationship between precision-recall and ROC curves", ICML, 2006.
+
     Examples
     --------
     >>> import numpy as np
@@ -225,6 +229,10 @@ class CalibrationDisplay:
     See Also
     --------
     eventlstm.metrics.calibration_error : The mean distance from the diagonal, over rows.
+
+    References
+    ----------
+    DeGroot and Fienberg, "The comparison and evaluation of forecasters", The Statistician, 1983.
 
     Examples
     --------

@@ -34,6 +34,10 @@ class WindowSizeDisplay:
     figure_ : matplotlib Figure
         Its figure.
 
+    See Also
+    --------
+    eventlstm.suggest_window_size : The number by itself.
+
     Examples
     --------
     >>> import numpy as np

@@ -29,6 +29,13 @@ from .members import SUREST, make_members, mean_log_odds, refuse_unseeded_checkp
 class BalancedBaggingLSTMClassifier(ClassifierMixin, BaseEstimator):
     """Several networks, each trained on a bag of windows that a sampler has balanced.
 
+    The parameters, by what they set:
+
+    - Members: `estimator`, `n_estimators`, `warm_start`.
+    - Bags: `max_samples`, `bootstrap`, `sampler`, `sampling_strategy`, `replacement`.
+    - Probabilities: `oob_score`, `correct_prior`.
+    - Machine: `n_jobs`, `verbose`, `random_state`.
+
     Parameters
     ----------
     estimator : estimator or None, default=None

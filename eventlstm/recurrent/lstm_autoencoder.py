@@ -43,6 +43,18 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     A window is read into a short vector, from which its steps are written again, the last one first. Trained on windows
     that are normal, or nearly all so, the network learns what they have in common; labels are not needed.
 
+    The parameters, by what they set:
+
+    - Input: `n_channels`, `categorical_channels`, `embedding_size`.
+    - Network: `cell`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
+      `layer_norm`, `forget_bias`, `retention_steps`, `latent_size`.
+    - Training: `loss`, `teacher_forcing`, `max_epochs`, `min_steps`, `max_steps`, `batch_size`, `min_batches`,
+      `optimizer`, `lr`, `momentum`, `weight_decay`, `max_grad_norm`, `schedule`, `warmup_fraction`, `tbptt_steps`,
+      `augmentation`, `warm_start`.
+    - Stopping: `early_stopping`, `validation_fraction`, `n_iter_no_change`, `tol`, `checkpoint`.
+    - Score: `error`, `contamination`.
+    - Machine: `device`, `precision`, `micro_batch_size`, `n_jobs`, `verbose`, `random_state`.
+
     Parameters
     ----------
     n_channels : int, default=1

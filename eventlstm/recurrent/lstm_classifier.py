@@ -39,6 +39,18 @@ from .recipe import micro_batch_size
 class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     """A recurrent network that classifies windows of sensor readings.
 
+    The parameters, by what they set:
+
+    - Input: `n_channels`, `categorical_channels`, `embedding_size`.
+    - Network: `cell`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
+      `layer_norm`, `forget_bias`, `retention_steps`, `pooling`, `num_heads`, `attention_entropy`.
+    - Training: `loss`, `max_epochs`, `min_steps`, `max_steps`, `batch_size`, `min_batches`, `optimizer`, `lr`,
+      `momentum`, `weight_decay`, `max_grad_norm`, `schedule`, `warmup_fraction`, `tbptt_steps`, `augmentation`,
+      `warm_start`.
+    - Stopping: `early_stopping`, `scoring`, `validation_fraction`, `n_iter_no_change`, `tol`, `checkpoint`.
+    - Imbalance: `class_weight`, `sampler`, `balanced_batches`, `prior_bias`, `correct_prior`.
+    - Machine: `device`, `precision`, `micro_batch_size`, `n_jobs`, `verbose`, `random_state`.
+
     Parameters
     ----------
     n_channels : int, default=1

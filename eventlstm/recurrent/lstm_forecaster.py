@@ -39,6 +39,18 @@ from .targets import (
 class LSTMForecaster(RegressorMixin, RecurrentEstimator):
     """A recurrent network that forecasts numbers from windows of sensor readings, or the next rows of a log.
 
+    The parameters, by what they set:
+
+    - Input: `n_channels`, `categorical_channels`, `embedding_size`.
+    - Network: `cell`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
+      `layer_norm`, `forget_bias`, `retention_steps`, `pooling`, `num_heads`, `attention_entropy`.
+    - Forecast: `horizon`, `decoder`, `quantiles`.
+    - Training: `loss`, `max_epochs`, `min_steps`, `max_steps`, `batch_size`, `min_batches`, `optimizer`, `lr`,
+      `momentum`, `weight_decay`, `max_grad_norm`, `schedule`, `warmup_fraction`, `tbptt_steps`, `augmentation`,
+      `warm_start`.
+    - Stopping: `early_stopping`, `validation_fraction`, `n_iter_no_change`, `tol`, `checkpoint`.
+    - Machine: `device`, `precision`, `micro_batch_size`, `n_jobs`, `verbose`, `random_state`.
+
     Parameters
     ----------
     n_channels : int, default=1

@@ -36,6 +36,19 @@ WHOLE = "the stretch was judged as a whole"
 class LSTMTagger(ClassifierMixin, RecurrentEstimator):
     """A recurrent network that labels every step: states of a machine, phases of a batch, events with their borders.
 
+    The parameters, by what they set:
+
+    - Input: `n_channels`, `categorical_channels`, `embedding_size`.
+    - Network: `cell`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
+      `layer_norm`, `forget_bias`, `retention_steps`.
+    - Labels: `crf`, `decoding`, `forbid_unseen`.
+    - Training: `loss`, `max_epochs`, `min_steps`, `max_steps`, `batch_size`, `min_batches`, `optimizer`, `lr`,
+      `momentum`, `weight_decay`, `max_grad_norm`, `schedule`, `warmup_fraction`, `tbptt_steps`, `augmentation`,
+      `warm_start`.
+    - Stopping: `early_stopping`, `validation_fraction`, `n_iter_no_change`, `tol`, `checkpoint`.
+    - Imbalance: `class_weight`, `prior_bias`.
+    - Machine: `device`, `precision`, `micro_batch_size`, `n_jobs`, `verbose`, `random_state`.
+
     Parameters
     ----------
     n_channels : int, default=1

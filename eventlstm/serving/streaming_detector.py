@@ -71,8 +71,7 @@ class StreamingDetector:
     See Also
     --------
     AlarmPolicy.step : Alarms alone, of scores that come from elsewhere.
-    river.anomaly.base.AnomalyDetector : There, `score_one` is the score of an ``update``, and `learn_one` has no
-        counterpart: models here are fitted on logs, and a stream changes them no more.
+    score_logs : Whole files at once.
 
     Notes
     -----
@@ -86,6 +85,9 @@ class StreamingDetector:
 
     A score within a millionth of the threshold is taken for equal to it, and so is not above: thresholds are often the
     score of a row. A stream is not made for several threads: give each its own machines.
+
+    Of River's detectors, `score_one` is the score of an ``update``, and `learn_one` has no counterpart: models here are
+    fitted on logs, and a stream changes them no more.
 
     Examples
     --------
