@@ -536,8 +536,8 @@ def report(sizes):
             X, y = draw_log(sizes.log_rows, every=every)
             write = partial(el.report, model, X, y, page, baselines=False)
             seconds = [timeit(write, number=1) for _ in range(min(3, sizes.repeats))]
-            what = f"{len(X):,} rows with {len(el.to_events(y)):,} events"
-            yield Row(f"seconds in which the report of {what} is written, scores among it", seconds, bar)
+            what = f"{len(X):,} rows, an event in every {every:,}, is written, scores among it"
+            yield Row(f"seconds in which the report of {what}", seconds, bar)
         what = f"seconds in which that page of {page.stat().st_size / 1e6:.1f} MB opens"
         browser = next(filter(None, map(which, BROWSERS)), None)
         if browser is None:
