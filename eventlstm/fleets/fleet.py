@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sklearn.base import clone
 
 from ..alarms.alarm_policy import AlarmPolicy
-from ..alarms.model_scores import find_threshold, make_policy
+from ..alarms.model_scores import make_policy
 from .log_columns import LogColumns
 from .log_scoring import LogScoring
 from .named_logs import find_logs
@@ -55,7 +54,8 @@ def score_logs(
         Folder of the results, made where there is none: ``hall/pump-01.scores.csv`` and ``hall/pump-01.alarms.csv`` of
         the log ``hall/pump-01.csv`` below the folder or the fixed part of the pattern, and ``outcomes.csv``.
     policy : AlarmPolicy, default=None
-        Rules for alarms. Default: those of the model. Without a threshold in either, it is 0.5.
+        Rules for alarms. Default: those of the model. Without a threshold in them it is that of the model, and 0.5
+        where it has none, as in `predict` and `StreamingDetector`.
     time, run : str, default=None
         Columns of the time and of the machine, or list of columns, in files. Default: those in `fit`.
     kind : {"csv", "parquet"}, default=None
@@ -109,18 +109,10 @@ def score_logs(
     out.mkdir(parents=True, exist_ok=True)
     named = find_logs(logs, out)
     columns = LogColumns.of(model, time, run) if isinstance(named, list) else None
-    job = LogScoring(_choose_policy(model, policy), columns, out, kind, raw, chunk_rows)
+    job = LogScoring(make_policy(model, policy), columns, out, kind, raw, chunk_rows)
     outcomes = Outcomes(out / FILE, Outcome)
     asked = f"{identity_of(model)} {job.policy!r} {job.columns} {job.kind} {job.raw} {job.chunk_rows}"
     sized = named if isinstance(named, list) else logs
     total = len(sized) if isinstance(sized, Sized) else None
     do_or_keep(job, model, named, outcomes, asked, n_jobs=n_jobs, total=total, progress=progress)
     return outcomes.table()
-
-
-def _choose_policy(model: Any, policy: AlarmPolicy | None) -> AlarmPolicy:
-    """Return rules with a threshold."""
-    if policy is None:
-        return make_policy(model)
-    chosen = clone(policy)
-    return chosen if chosen.threshold is not None else chosen.set_params(threshold=find_threshold(model))
