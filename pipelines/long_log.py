@@ -42,25 +42,27 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         folder = Path(folder)
         log, model = folder / "log.parquet", folder / "model.eventlstm"
-        write_log(log, options.rows)
+        write_log(log, options.rows, options.machines)
         fit(log, model)
         run("score", model, log, "-o", folder / "scores.csv")
         run("report", model, log, "--label", "event", "-o", folder / "report.html")
         print(f"page: {(folder / 'report.html').stat().st_size / 1e6:.1f} MB")
-        print(f"scores of the first {options.compared} rows: {compare(log, model, folder, options.compared)}")
+        if options.machines == 1:
+            print(f"scores of the first {options.compared} rows: {compare(log, model, folder, options.compared)}")
 
 
 def read_options(arguments):
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=20_000_000, help="rows of the log (default: 20 million)")
+    parser.add_argument("--machines", type=int, default=1, help="machines that take turns, row by row (default: 1)")
     parser.add_argument("--compared", type=int, default=1_000_000, help="first rows whose scores are compared")
     parser.add_argument("--folder", type=Path, help="where to put the log meanwhile (default: that of the system)")
     return parser.parse_args(arguments)
 
 
-def write_log(path, n_rows, seed=0):
-    """Write a log a minute a row, in pieces."""
+def write_log(path, n_rows, n_machines=1, seed=0):
+    """Write a log a minute a row, in pieces; several machines take turns."""
     import pyarrow
     import pyarrow.parquet
 
@@ -71,7 +73,9 @@ def write_log(path, n_rows, seed=0):
         values = rng.normal(size=(len(rows), N_SENSORS)) + np.sin(rows / 200)[:, None]
         values[:, :3] += RISE * events[:, None]
         table = pd.DataFrame(values.astype(np.float32), columns=[f"sensor {k}" for k in range(N_SENSORS)])
-        table.insert(0, "time", begin + pd.to_timedelta(rows, unit="min"))
+        table.insert(0, "time", begin + pd.to_timedelta(rows // n_machines, unit="min"))
+        if n_machines > 1:
+            table.insert(0, "machine", [f"m{row % n_machines:04d}" for row in rows])
         part = pyarrow.Table.from_pandas(table.assign(event=events), preserve_index=False)
         writer = writer or pyarrow.parquet.ParquetWriter(path, part.schema)
         writer.write_table(part)
@@ -83,7 +87,9 @@ def fit(log, path):
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(log) as file:
-        table = next(file.iter_batches(batch_size=FITTED)).to_pandas().set_index("time")
+        table = next(file.iter_batches(batch_size=FITTED)).to_pandas()
+    keys = [name for name in ("machine", "time") if name in table]
+    table = table.set_index(keys).sort_index()
     network = el.LSTMClassifier(hidden_size=8, max_epochs=3)
     model = el.EventClassifier(network, window_size=16, n_estimators=1, random_state=0)
     el.save(model.fit(table.drop(columns="event"), table["event"]), path)

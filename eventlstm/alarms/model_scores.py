@@ -97,10 +97,18 @@ def policy_of(model: Any, y: Any = None) -> AlarmPolicy:
     return policy
 
 
-def make_policy(model: Any) -> AlarmPolicy:
-    """Return the rules that make alarms of the scores of a fitted model, with its threshold."""
-    policy: AlarmPolicy = policy_of(model).set_params(threshold=find_threshold(model))
-    return policy
+def make_policy(model: Any, policy: AlarmPolicy | None = None) -> AlarmPolicy:
+    """Return the rules that make alarms of the scores of a fitted model: those that are given, or else its own.
+
+    Where they bring no threshold it is that of the model, and one half of a classifier that says none, as `predict` has
+    it.
+    """
+    if not isinstance(policy, AlarmPolicy | None):
+        raise TypeError(f"policy={policy!r} is no AlarmPolicy. Pass AlarmPolicy(threshold=0.5), say.")
+    chosen: AlarmPolicy = policy_of(model) if policy is None else clone(policy)
+    if policy is None or chosen.threshold is None:
+        chosen.set_params(threshold=find_threshold(model))
+    return chosen
 
 
 def find_threshold(model: Any) -> float:

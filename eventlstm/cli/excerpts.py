@@ -27,6 +27,7 @@ def read_to_fit(options: argparse.Namespace) -> tuple[Log, np.ndarray | None]:
         time=options.time,
         run=options.run,
         label=options.label,
+        events=options.events,
         drop=options.drop,
         max_rows=max_rows,
         before=read_horizon(options.horizon),
@@ -43,9 +44,9 @@ def read_to_fit(options: argparse.Namespace) -> tuple[Log, np.ndarray | None]:
 
 
 def _is_plain(options: argparse.Namespace) -> bool:
-    """Return whether the log is a table in a file with a column of labels."""
+    """Return whether the log is a table in a file."""
     in_file = isinstance(options.log, Path) and options.log.is_file()
-    return in_file and options.label is not None and options.query is None and options.layout in (None, "wide")
+    return in_file and options.query is None and options.layout in (None, "wide")
 
 
 def _may_be_long(path: Path, max_rows: int) -> bool:

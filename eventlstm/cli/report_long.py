@@ -12,9 +12,10 @@ import pandas as pd
 
 from ..fleets.log_columns import LogColumns, known_names
 from ..fleets.log_pieces import NotInPiecesError, count_rows, read_labelled_pieces
+from ..fleets.onsets import Onsets
 from ..fleets.piece_models import NoPiecesError
 from ..fleets.report_in_pieces import Labelled, peek, report_in_pieces
-from .labels import Classes, find_classes, plain_value, read_classes, read_horizon
+from .labels import FLAGS, Classes, find_classes, plain_value, read_classes, read_horizon
 from .report_page import budget_of, title_of
 
 # Rows of a piece: fewer than where scores alone are written, as rows are kept beside them.
@@ -33,11 +34,17 @@ def report_long_log(model: Any, options: argparse.Namespace, path: Path, name: s
         return None
     columns = LogColumns.of(model, options.time, options.run or None)
 
-    def read() -> Iterator[Labelled]:
-        for frame, labels in read_labelled_pieces(options.log, columns, PIECE_ROWS, options.label):
+    def read_marked(columns: LogColumns) -> Iterator[Any]:
+        for frame, labels in read_labelled_pieces(options.log, columns, PIECE_ROWS, options.label, options.events):
             yield frame, None if labels is None else _mark(labels, event, model, options)
 
+    def read() -> Iterator[Labelled]:
+        return read_marked(columns) if onsets is None else onsets.reach_back(read_marked(columns), horizon)
+
     try:
+        horizon, onsets = read_horizon(getattr(model, "horizon_", "0")), None
+        if horizon and (options.label or options.events):
+            onsets = Onsets.find(read_marked(columns._replace(sensors=())))
         first = peek(read())
         numbers = report_in_pieces(
             model,
@@ -70,10 +77,17 @@ def _is_plain(model: Any, options: argparse.Namespace) -> bool:
     """Return whether a table in a file is measured as it is, without what needs all of its rows at once."""
     in_file = isinstance(options.log, Path) and options.log.is_file() and hasattr(model, "feature_names_in_")
     is_wide = (options.layout or ("long" if hasattr(model, "long_layout_") else "wide")) == "wide"
-    asks_more = (options.events, options.query, options.train) != (None,) * 3
-    spans = [options.early, options.late, getattr(model, "horizon_", "0")]
+    asks_more = (options.query, options.train) != (None,) * 2
+    asks_more = asks_more or _is_contradictory(options)
+    spans = [options.early, options.late]
     is_timeless = known_names(model, options.time)[-1] is None if in_file else True
     return in_file and is_wide and not asks_more and not is_timeless and not any(map(read_horizon, spans))
+
+
+def _is_contradictory(options: argparse.Namespace) -> bool:
+    """Return whether options do not go together, which is told where the whole log is read."""
+    without_label = options.label is None and options.event is not None
+    return without_label or (options.label is not None and options.events is not None)
 
 
 def _is_long(path: Path) -> bool:
@@ -85,6 +99,8 @@ def _is_long(path: Path) -> bool:
 
 def _event(model: Any, options: argparse.Namespace) -> Any:
     """Return the class of events, None where only all labels tell it."""
+    if options.events is not None:
+        return FLAGS.event
     if options.event is not None:
         return plain_value(options.event)
     known = Classes.of(model)
@@ -96,7 +112,7 @@ def _mark(labels: pd.Series, event: Any, model: Any, options: argparse.Namespace
     if labels.isna().any():
         raise NotInPiecesError("A label is missing.")
     y = read_classes(labels)
-    if options.event is None:
+    if options.event is None and options.events is None:
         find_classes(y, options, Classes.of(model))
     marked: np.ndarray = (y == event).to_numpy(dtype=np.bool_)
     return marked

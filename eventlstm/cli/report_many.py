@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from ..archive.files import load
 from ..evaluation.fleet_page import LogSummary, make_fleet_page
 from ..evaluation.html_report import NO_PLOTLY
-from ..fleets.each_log import do_for_each
 from ..fleets.named_logs import NamedLog, find_logs
+from ..fleets.outcomes import Outcomes, in_a_line
+from ..fleets.resumed import do_or_keep, identity_of
 from ..logs.doubtful_sensors import describe_doubtful_sensors
+from ..logs.log import Log
 from ..logs.units import ROWS_RATED, tell_count
 from ..logs.whole_files import open_whole
 from .report_page import has_days, read_one, read_train, write_page
 from .score_many import tell_failures, workers
 
-OVERVIEW, PAGES = "index.html", "pages"
+OVERVIEW, PAGES, FILE = "index.html", "pages", "reports.csv"
+# Options that are not seen on the page of a log, or are told by what they lead to.
+UNSEEN = {"cluster", "command", "jobs", "log", "model", "output", "run_command", "train", "train_query"}
 DEFAULT = Path("report.html")  # the output of one log, where none is named
+
+
+class Reported(NamedTuple):
+    """What became of the report of a log; numbers are None where it failed."""
+
+    name: str
+    rows: int | None
+    events: int | None
+    found: int | None
+    false_alarms: float  # of a day, or of so many rows where times are no date-times
+    duty: float  # share of the quiet time under alarm
+    doubts: str  # about sensors, a list of sentences as JSON
+    has_dates: bool
+    error: str  # empty where there is none
+    key: str  # see `fleets.outcomes.Outcome`
+
+    def summarise(self, page: str) -> LogSummary:
+        """Return what the overview tells of it, with the address of the page."""
+        if self.error:
+            return LogSummary(self.name, "", error=self.error)
+        rows, events, found = (count or 0 for count in (self.rows, self.events, self.found))
+        doubts = tuple(json.loads(self.doubts))
+        return LogSummary(self.name, page, rows, events, found, self.false_alarms, self.duty, doubts)
 
 
 class LogReport(NamedTuple):
@@ -30,37 +57,61 @@ class LogReport(NamedTuple):
     options: argparse.Namespace
     out: Path
 
-    def write(self, shared: Any, log: NamedLog) -> tuple[LogSummary, bool]:
-        """Write the page of a log, and return what the overview tells of it, and whether its times are date-times."""
-        (model, train), page = shared, f"{PAGES}/{log.stem}.html"
+    def do(self, shared: Any, log: tuple[NamedLog, str]) -> Reported:
+        """Write the page of a log; what goes wrong becomes part of the outcome."""
+        (model, train), (named, key) = shared, log
+        (page,) = self.results(named)
         try:
-            assert isinstance(log.source, Path)
-            read = read_one(model, self.options, log.source, None, told=False)
-            (self.out / page).parent.mkdir(parents=True, exist_ok=True)
-            numbers = write_page(model, read, train, self.options, self.out / page, log.name)
+            assert isinstance(named.source, Path)
+            read = read_one(model, self.options, named.source, None, told=False)
+            page.parent.mkdir(parents=True, exist_ok=True)
+            numbers = write_page(model, read, train, self.options, page, named.name)
         except Exception as error:
-            return LogSummary(log.name, "", error=" ".join(f"{error}".split()) or type(error).__name__), True
-        return LogSummary.of(log.name, page, numbers, describe_doubtful_sensors(read.X)), has_days(read)
+            return self.fail(named, error)
+        told = LogSummary.of(named.name, "", numbers, describe_doubtful_sensors(read.X))
+        doubts = json.dumps(told.doubts)
+        of_alarms = (told.rows, told.events, told.found, told.false_alarms, told.duty)
+        return Reported(named.name, *of_alarms, doubts, has_days(read), "", key)
+
+    def results(self, log: NamedLog) -> tuple[Path]:
+        """Return the page of a log."""
+        return (self.out / _address(log),)
+
+    def fail(self, log: NamedLog, error: BaseException) -> Reported:
+        """Return the outcome of a log that there is no page of, which says why."""
+        return Reported(log.name, None, None, None, math.nan, math.nan, "[]", True, in_a_line(error), "")
 
 
 def run_report_many(options: argparse.Namespace) -> None:
     """Write the reports of a saved model on many files, and an overview of them."""
     _refuse(options)
     model, out = load(options.model, device=options.device), _folder(options)
-    shared, logs = (model, read_train(model, options)), list(find_logs(options.log, out))
+    train, logs = read_train(model, options), list(find_logs(options.log, out))
     options.no_baselines = options.no_baselines or options.train is None  # else they would be fitted on each log anew
-    job = LogReport(options, out)
-    with workers(options), tqdm(total=len(logs), unit="log", disable=None) as bar:
-        told = []
-        for summary in do_for_each(job.write, shared, logs, None, out):
-            told.append(summary)
-            bar.update()
-    summaries = sorted((summary for summary, _ in told), key=lambda summary: summary.name)
-    per = "day" if all(dated for _, dated in told) else f"{ROWS_RATED:,} rows"
+    outcomes = Outcomes(out / FILE, Reported)
+    with workers(options):
+        asked = _describe(model, train, options)
+        do_or_keep(LogReport(options, out), (model, train), logs, outcomes, asked, total=len(logs))
+    told: list[Reported] = sorted(outcomes.now.values())
+    pages = {log.name: _address(log) for log in logs}
+    summaries = [one.summarise(pages[one.name]) for one in told]
+    per = "day" if all(one.has_dates for one in told) else f"{ROWS_RATED:,} rows"
     title = options.title or f"{options.model.stem} on {tell_count(len(logs), 'log')}"
     with open_whole(out / OVERVIEW) as file:
         file.write(make_fleet_page(summaries, title, per).encode())
     _tell(summaries, out)
+
+
+def _address(log: NamedLog) -> str:
+    """Return the address of the page of a log, as the overview leads to it."""
+    return f"{PAGES}/{log.stem}.html"
+
+
+def _describe(model: Any, train: Log | None, options: argparse.Namespace) -> str:
+    """Return all that a page depends on beside its log."""
+    learnt = "" if train is None else NamedLog("train", train.X.assign(**{"": train.y})).stamp()
+    asked = {name: value for name, value in vars(options).items() if name not in UNSEEN}
+    return f"{identity_of(model)} {options.model.stem} {learnt} {sorted(asked.items())}"
 
 
 def _refuse(options: argparse.Namespace) -> None:

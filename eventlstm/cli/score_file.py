@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..logs.spreadsheets import as_text_cell
-from ..watching.alarm_book import ScoredRow
+from ..serving.streaming_detector import Update
 from .outputs import SCORE_COLUMNS
 
 BY_UMASK = 0o666
@@ -51,7 +51,7 @@ class ScoreFile:
         if not self._file.tell():
             self._file.write(head)
 
-    def write(self, rows: Iterable[ScoredRow]) -> None:
+    def write(self, rows: Iterable[Update]) -> None:
         """Append rows, which others can read at once."""
         self._file.write(_to_csv(map(self._cells, rows)))
         self._file.flush()
@@ -66,7 +66,7 @@ class ScoreFile:
         """Close the file."""
         self._file.close()
 
-    def _cells(self, row: ScoredRow) -> list[Any]:
+    def _cells(self, row: Update) -> list[Any]:
         run = () if row.run is None else row.run if isinstance(row.run, tuple) else (row.run,)
         score = "" if row.score != row.score else repr(float(row.score))
         return [*map(self._safe, run), str(row.time), score, int(row.alarm in ("opened", "on"))]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from joblib import Parallel, delayed, effective_n_jobs
 
+from ..logs.temporary_files import open_temporary
+from ..logs.whole_files import sync
 from ..training.threads import count_cores, crew_of
 
 # The model that this process holds, by the digest of what it was read from.
@@ -62,19 +63,17 @@ def do_for_each(
     object
         A result, in any order.
     """
-    content = pack(model)
-    name = uuid.uuid4().hex
-    digest = hashlib.sha256(content or name.encode()).hexdigest()
-    shared = SharedModel(folder / f".eventlstm-{name}.tmp", digest)
-    share = max(1, count_cores() // effective_n_jobs(n_jobs))
-    _held[shared.digest] = model
-    try:
-        shared.path.write_bytes(content)
-        parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
-        yield from parallel(delayed(_do)(job, shared, log, share) for log in logs)
-    finally:
-        shared.path.unlink(missing_ok=True)
-        _held.pop(shared.digest, None)
+    content, share = pack(model), max(1, count_cores() // effective_n_jobs(n_jobs))
+    with open_temporary(folder) as file:
+        file.write(content)
+        sync(file)  # other hosts see what is there, and not what is on its way
+        shared = SharedModel(Path(file.name), hashlib.sha256(content or file.name.encode()).hexdigest())
+        _held[shared.digest] = model
+        try:
+            parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
+            yield from parallel(delayed(_do)(job, shared, log, share) for log in logs)
+        finally:
+            _held.pop(shared.digest, None)
 
 
 def pack(model: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from ..logs.log import Log
 from ..logs.shared import BoolArray, FloatArray, IntArray
 from .carried import Pieces
 from .log_columns import LogColumns
-from .log_pieces import NotInPiecesError, read_pieces
+from .log_pieces import NotInPiecesError, read_labelled_pieces, read_pieces
 
 # Rows that a log is cut in: what comes with an event on either side is one of them at least, and history enough.
 CELL_ROWS = 512
@@ -45,7 +45,8 @@ def read_excerpt(
     path: str | os.PathLike[str],
     *,
     time: str,
-    label: str,
+    label: str | None = None,
+    events: str | os.PathLike[str] | None = None,
     run: str | Sequence[str] | None = None,
     sensors: Sequence[str] | None = None,
     drop: Sequence[str] = (),
@@ -62,10 +63,11 @@ def read_excerpt(
     Parameters
     ----------
     path : str or path-like
-        A Parquet or CSV file, read in pieces where its rows are in the order of run and time; else whatever
+        A Parquet or CSV file, read in pieces where the rows of each run are in the order of time; else whatever
         `read_log` reads, in memory as a whole.
-    time, label, run, sensors, drop : object
-        Columns, as in `read_log`. Rows of an event are those whose label is not the most frequent one.
+    time, label, events, run, sensors, drop : object
+        Columns, and a file of events instead of the label, as in `read_log`. Rows of an event are those whose label is
+        not the most frequent one, or those within an event of the file.
     max_rows : int, default=500,000
         Rows to keep at most. Where events and what is around them are more than three quarters of these, they
         are drawn, too.
@@ -83,7 +85,8 @@ def read_excerpt(
     Raises
     ------
     ValueError
-        As `read_log`; or if `max_rows` is less than 4,096, two blocks of quiet rows.
+        As `read_log`; if `max_rows` is less than 4,096, two blocks of quiet rows; or if not just one of `label` and
+        `events` is given.
 
     See Also
     --------
@@ -115,19 +118,46 @@ def read_excerpt(
     least = 2 * CELL_ROWS * CELLS_A_BLOCK
     if max_rows < least:
         raise ValueError(f"max_rows={max_rows} is too few for a block of quiet rows. Take {least:,} or more.")
+    if (label is None) == (events is None):
+        raise ValueError(f"label={label!r} and events={events!r} were given, where one of them is wanted.")
     runs, rng = ([run] if isinstance(run, str) else list(run or ())), check_random_state(random_state)
-    columns = LogColumns(time, tuple(runs), None if sensors is None else (*sensors, label))
+    columns = LogColumns(time, tuple(runs), None if sensors is None else tuple(sensors))
+    source = Source(Path(path), columns, label, None if events is None else Path(events))
     try:
-        survey = _survey(Path(path), columns._replace(sensors=(label,)), before)
+        survey = _survey(source, before)
         kept, weight = choose_rows(survey, max_rows=max_rows, before=before, rng=rng)
         del survey
-        log = _take_pieces(Path(path), columns, label, drop, kept)
+        log = _take_pieces(source, drop, kept)
     except NotInPiecesError:
-        log = read_log(path, time=time, run=run, label=label, sensors=sensors, drop=drop)
-        kept, weight = choose_rows(_survey_of(log, before), max_rows=max_rows, before=before, rng=rng)
+        log = read_log(path, time=time, run=run, label=label, events=events, sensors=sensors, drop=drop)
+        kept, weight = choose_rows(
+            _survey_of(log, before, is_marked=events is not None), max_rows=max_rows, before=before, rng=rng
+        )
         log = log if kept.all() else _take(log, kept)
     assert log.y is not None
     return Excerpt(log.X, log.y, pd.Series(weight, index=log.X.index, name="sample_weight"), len(kept))
+
+
+class Source(NamedTuple):
+    """A log in a file."""
+
+    path: Path
+    columns: LogColumns
+    label: str | None
+    events: Path | None
+
+    def read(self, *, bare: bool = False) -> Iterator[tuple[pd.DataFrame, pd.Series]]:
+        """Yield its pieces with their labels, `bare` of sensors."""
+        columns = self.columns._replace(sensors=()) if bare else self.columns
+        if self.label is None:
+            for frame, labels in read_labelled_pieces(self.path, columns, PIECE_ROWS, events=self.events):
+                assert labels is not None
+                yield frame, labels
+            return
+        asked = None if columns.sensors is None else (*columns.sensors, self.label)
+        for frame in read_pieces(self.path, columns._replace(sensors=asked), PIECE_ROWS):
+            labels = frame.pop(self.label)
+            yield frame, labels
 
 
 class Survey(NamedTuple):
@@ -232,13 +262,13 @@ def _draw(stratum: BoolArray, group: IntArray, n_groups: int, rng: np.random.Ran
     return stratum & np.isin(group, groups[np.minimum(places.astype(np.intp), len(groups) - 1)])
 
 
-def _survey(path: Path, columns: LogColumns, before: Any) -> Survey:
+def _survey(source: Source, before: Any) -> Survey:
     """Look through a log in pieces, at its runs, times and labels alone."""
     pieces, n_rows, classes = Pieces(), 0, pd.Index([], dtype=np.float64)
     starts: list[IntArray] = []
     times, labels, counts = [], [], np.zeros(MOST_CLASSES, dtype=np.int64)
-    for frame in read_pieces(path, columns, PIECE_ROWS):
-        piece, label = pieces.read(frame), frame.iloc[:, 0]
+    for frame, label in source.read(bare=True):
+        piece = pieces.read(frame)
         classes = classes.union(pd.unique(label), sort=False)
         if len(classes) > MOST_CLASSES or label.isna().any():
             raise NotInPiecesError("The labels are none.")
@@ -247,14 +277,15 @@ def _survey(path: Path, columns: LogColumns, before: Any) -> Survey:
         labels.append(classes.get_indexer(label).astype(np.int8))
         counts += np.bincount(labels[-1], minlength=MOST_CLASSES)
         n_rows += len(frame)
-    event = np.concatenate(labels) != counts.argmax()
+    event = np.concatenate(labels) != (counts.argmax() if source.label else classes.get_indexer([0])[0])
     clock = RowIndex(np.empty(0, np.int32), np.concatenate(times), piece.rows.is_datetime)
     return Survey(np.concatenate(starts), event, clock if _needs_times(before) else None)
 
 
-def _survey_of(log: Log, before: Any) -> Survey:
+def _survey_of(log: Log, before: Any, *, is_marked: bool) -> Survey:
     rows = read_index(log.X)
-    return Survey(rows.run_starts, is_event(log.y), rows if _needs_times(before) else None)
+    event = np.asarray(log.y) == 1 if is_marked else is_event(log.y)
+    return Survey(rows.run_starts, event, rows if _needs_times(before) else None)
 
 
 def _needs_times(before: Any) -> bool:
@@ -270,20 +301,20 @@ def _copy(index: pd.Index) -> pd.Index:
     return index.remove_unused_levels() if isinstance(index, pd.MultiIndex) else index.copy()
 
 
-def _take_pieces(path: Path, columns: LogColumns, label: str, drop: Sequence[str], kept: BoolArray) -> Log:
+def _take_pieces(source: Source, drop: Sequence[str], kept: BoolArray) -> Log:
     """Return some rows of a log, read in pieces."""
     n_kept, n_rows, n_done = int(np.count_nonzero(kept)), 0, 0
     X, y = np.empty((n_kept, 0)), np.empty(n_kept)
     index: list[pd.Index] = []
-    for frame in read_pieces(path, columns, PIECE_ROWS):
+    for frame, told in source.read():
         own = np.flatnonzero(kept[n_rows : n_rows + len(frame)])
-        sensors = frame.drop(columns=[label, *drop])
+        sensors = frame.drop(columns=list(drop))
         if not index:
             X = np.empty((n_kept, sensors.shape[1]))
         X[n_done : n_done + len(own)] = sensors.to_numpy()[own]
-        y[n_done : n_done + len(own)] = frame[label].to_numpy()[own]
+        y[n_done : n_done + len(own)] = told.to_numpy()[own]
         index.append(_copy(frame.index[own]))
         n_rows, n_done = n_rows + len(frame), n_done + len(own)
     rows = index[0].append(index[1:])
     labels = y.astype(np.int64) if (y == y.round()).all() else y
-    return Log(pd.DataFrame(X, rows, sensors.columns, copy=False), pd.Series(labels, rows, name=label))
+    return Log(pd.DataFrame(X, rows, sensors.columns, copy=False), pd.Series(labels, rows, name=told.name))

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-from sklearn.base import clone
-from tqdm import tqdm
 
 from ..alarms.alarm_policy import AlarmPolicy
-from ..alarms.model_scores import find_threshold, make_policy
-from ..archive.files import save
-from .each_log import do_for_each, pack
+from ..alarms.model_scores import make_policy
 from .log_columns import LogColumns
-from .log_scoring import LogScoring, failed
-from .named_logs import NamedLog, find_logs
-from .outcomes import Outcome, Outcomes
+from .log_scoring import LogScoring
+from .named_logs import find_logs
+from .outcomes import FILE, Outcome, Outcomes
+from .resumed import do_or_keep, identity_of
 from .table_writer import KINDS
 
 # What is held of a log at a time: of 8 sensors some 100 MB, with all that is made of it.
@@ -59,7 +54,8 @@ def score_logs(
         Folder of the results, made where there is none: ``hall/pump-01.scores.csv`` and ``hall/pump-01.alarms.csv`` of
         the log ``hall/pump-01.csv`` below the folder or the fixed part of the pattern, and ``outcomes.csv``.
     policy : AlarmPolicy, default=None
-        Rules for alarms. Default: those of the model. Without a threshold in either, it is 0.5.
+        Rules for alarms. Default: those of the model. Without a threshold in them it is that of the model, and 0.5
+        where it has none, as in `predict` and `StreamingDetector`.
     time, run : str, default=None
         Columns of the time and of the machine, or list of columns, in files. Default: those in `fit`.
     kind : {"csv", "parquet"}, default=None
@@ -113,65 +109,10 @@ def score_logs(
     out.mkdir(parents=True, exist_ok=True)
     named = find_logs(logs, out)
     columns = LogColumns.of(model, time, run) if isinstance(named, list) else None
-    job = LogScoring(_choose_policy(model, policy), columns, out, kind, raw, chunk_rows)
-    outcomes = Outcomes(out)
+    job = LogScoring(make_policy(model, policy), columns, out, kind, raw, chunk_rows)
+    outcomes = Outcomes(out / FILE, Outcome)
+    asked = f"{identity_of(model)} {job.policy!r} {job.columns} {job.kind} {job.raw} {job.chunk_rows}"
     sized = named if isinstance(named, list) else logs
     total = len(sized) if isinstance(sized, Sized) else None
-    with tqdm(total=total, unit="log", disable=None if progress else True) as bar:
-        try:
-            for outcome in _score_each(model, job, named, outcomes, n_jobs):
-                outcomes.add(outcome)
-                bar.update()
-        finally:
-            outcomes.write()
+    do_or_keep(job, model, named, outcomes, asked, n_jobs=n_jobs, total=total, progress=progress)
     return outcomes.table()
-
-
-def _score_each(
-    model: Any, job: LogScoring, logs: Iterable[NamedLog], outcomes: Outcomes, n_jobs: int | None
-) -> Iterator[Outcome]:
-    """Yield what becomes of each log, of those that were done before first."""
-    asked = f"{identity_of(model)} {job.policy!r} {job.columns} {job.kind} {job.raw} {job.chunk_rows}"
-    settled: list[Outcome] = []
-
-    def left() -> Iterator[tuple[NamedLog, str]]:
-        for log in logs:
-            try:
-                key = hashlib.sha256(f"{asked} {log.name} {log.stamp()}".encode()).hexdigest()
-            except OSError as error:
-                settled.append(failed(log, error))
-                continue
-            before = outcomes.done(key)
-            if before is not None and all(path.exists() for path in job.results(log)):
-                settled.append(before._replace(name=log.name))
-            else:
-                yield log, key
-
-    for outcome in do_for_each(job.score, model, left(), n_jobs, job.out):
-        yield outcome
-        while settled:
-            yield settled.pop()
-    yield from settled
-
-
-def identity_of(model: Any) -> str:
-    """Return what tells a fitted model from all that score otherwise: a digest of its archive.
-
-    What cannot be saved is told by its pickle, which may differ from one process to the next: then all is done anew.
-    """
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "model")
-        try:
-            save(model, path)
-            content = path.read_bytes()
-        except (TypeError, ValueError):
-            content = pack(model) or os.urandom(32)
-    return hashlib.sha256(content).hexdigest()
-
-
-def _choose_policy(model: Any, policy: AlarmPolicy | None) -> AlarmPolicy:
-    """Return rules with a threshold."""
-    if policy is None:
-        return make_policy(model)
-    chosen = clone(policy)
-    return chosen if chosen.threshold is not None else chosen.set_params(threshold=find_threshold(model))

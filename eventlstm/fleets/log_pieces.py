@@ -6,6 +6,7 @@ import csv
 import gzip
 import warnings
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pandas as pd
 from pandas.errors import DtypeWarning, ParserWarning
 
 from ..logs.columns import CSV_SUFFIXES, GZIP_SUFFIX, PARQUET_SUFFIXES, parse_runs, parse_sensors
+from ..logs.event_files import EventTable
 from ..logs.times import Clock, parse_times, refuse_beyond
+from .laid_out import Labelled, lay_out
 from .log_columns import LogColumns
 
 # What a cell takes at least, in bytes: a figure and a comma; and how many times shorter gzip makes a log at most.
@@ -33,19 +36,48 @@ def read_pieces(path: Path, columns: LogColumns, n_rows: int) -> Iterator[pd.Dat
     NotInPiecesError
         If the log has no more rows than that, or cannot be read so: `read_log` then says what is wrong, or sorts it.
     """
-    for frame, _ in read_labelled_pieces(path, columns, n_rows, None):
+    for frame, _ in read_labelled_pieces(path, columns, n_rows):
         yield frame
 
 
 def read_labelled_pieces(
-    path: Path, columns: LogColumns, n_rows: int, label: str | None
-) -> Iterator[tuple[pd.DataFrame, pd.Series | None]]:
-    """Yield what `read_pieces` does, with the column of labels as it stands there, None where none is named."""
-    reader, last = PieceReader(columns), None
+    path: Path, columns: LogColumns, n_rows: int, label: str | None = None, events: Path | None = None
+) -> Iterator[Labelled]:
+    """Yield what `read_pieces` does, each with its labels, None where neither `label` nor `events` tells any.
+
+    Those of a column are as they stand there, those of a file of events as `read_log` has them.
+
+    Raises
+    ------
+    ValueError
+        If the file of events cannot be read, or names runs that the log has not.
+    """
+    reader = PieceReader(columns)
+    pieces = _read_in_order(path, reader, n_rows, label)
+    if events is None:
+        yield from pieces
+        return
+    table = None
+    for frame, _ in pieces:
+        assert reader.clock is not None
+        table = table or EventTable(events, list(columns.runs), columns.time, reader.clock)
+        yield frame, table.label(frame.index)
+    if table is not None:
+        table.check()
+
+
+def _read_in_order(path: Path, reader: PieceReader, n_rows: int, label: str | None) -> Iterator[Labelled]:
+    """Yield the pieces of a log in the order of run and time, laid out anew where its runs take turns."""
+    bare = PieceReader(reader.columns._replace(sensors=()))
     try:
-        for table in _read_tables(path, columns, n_rows, label):
-            labels = None if label is None else table.pop(label)
-            frame = reader.parse(table)
+        pieces, last = _parse(path, reader, n_rows, label), None
+        first = next(pieces)
+        if reader.columns.runs and not first[0].index.is_monotonic_increasing:
+            pieces = lay_out(
+                lambda: _parse(path, bare, n_rows, None), lambda: _parse(path, reader, n_rows, label), n_rows
+            )
+            first = next(pieces)
+        for frame, labels in chain([first], pieces):
             if not frame.index.is_monotonic_increasing or not frame.index.is_unique:
                 raise NotInPiecesError("The rows are not in order.")
             if last is not None and not last < frame.index[0]:
@@ -54,6 +86,13 @@ def read_labelled_pieces(
             yield frame, labels
     except (ValueError, TypeError, KeyError, OSError, EOFError, ParserWarning) as error:
         raise NotInPiecesError(str(error)) from error
+
+
+def _parse(path: Path, reader: PieceReader, n_rows: int, label: str | None) -> Iterator[Labelled]:
+    """Yield the pieces of a log in the order of the file."""
+    for table in _read_tables(path, reader.columns, n_rows, label):
+        labels = None if label is None else table.pop(label)
+        yield reader.parse(table), labels
 
 
 def count_rows(path: Path) -> int:

@@ -16,7 +16,7 @@ from .alarms_in_pieces import AlarmsInPieces
 from .log_columns import LogColumns
 from .log_pieces import NotInPiecesError, read_pieces
 from .named_logs import NamedLog
-from .outcomes import Outcome
+from .outcomes import Outcome, in_a_line
 from .piece_models import NoPiecesError
 from .score_in_pieces import ScoreInPieces
 from .table_writer import KINDS, TableWriter
@@ -32,14 +32,18 @@ class LogScoring(NamedTuple):
     raw: bool  # whether texts stay as they are, see `logs.spreadsheets`
     chunk_rows: int  # rows from which on a log is scored in pieces of as many
 
-    def score(self, model: Any, log: tuple[NamedLog, str]) -> Outcome:
+    def do(self, model: Any, log: tuple[NamedLog, str]) -> Outcome:
         """Score a log and write its results; what goes wrong becomes part of the outcome."""
         begin, (named, key) = time.perf_counter(), log
         try:
             counts = self._score(model, named)
         except Exception as error:
-            return failed(named, error, time.perf_counter() - begin)
+            return self.fail(named, error, time.perf_counter() - begin)
         return Outcome(named.name, *counts, round(time.perf_counter() - begin, 3), "", key)
+
+    def fail(self, log: NamedLog, error: BaseException, seconds: float = 0.0) -> Outcome:
+        """Return the outcome of a log that could not be scored, which says why."""
+        return Outcome(log.name, None, None, None, round(seconds, 3), in_a_line(error), "")
 
     def results(self, log: NamedLog) -> tuple[Path, Path]:
         """Return the files of the scores and of the alarms of a log."""
@@ -105,9 +109,3 @@ def tabulate_events(events: pd.DataFrame, run_names: list[Any]) -> pd.DataFrame:
     runs = events["run"].map(lambda run: run if isinstance(run, tuple) else (run,))
     columns = {name: [run[level] for run in runs] for level, name in enumerate(run_names)}
     return pd.concat([pd.DataFrame(columns, index=events.index), events.drop(columns="run")], axis=1)
-
-
-def failed(log: NamedLog, error: BaseException, seconds: float = 0.0) -> Outcome:
-    """Return the outcome of a log that could not be scored, which says why in a line."""
-    said = " ".join(f"{error}".split()) or type(error).__name__
-    return Outcome(log.name, None, None, None, round(seconds, 3), said, "")

@@ -16,7 +16,7 @@ from .index import RowIndex, read_index
 from .plain_labels import plain_labels
 from .rows import Rows
 from .sampling_checks import warn_if_torn, warn_of_other_steps
-from .sensor_values import refuse_no_sensors, refuse_other_table
+from .sensor_values import holds_plain_numbers, refuse_no_sensors, refuse_other_table
 from .shared import IntArray
 from .steps import learn_gaps, longest_steps, usual_steps
 
@@ -120,6 +120,8 @@ def check_log_values(estimator: Any, X: Any, y: Any = None, *, reset: bool) -> A
 
 def _refuse_missing(X: pd.DataFrame) -> None:
     """Name the first column that holds a missing or infinite value, and what to do about it."""
+    if holds_plain_numbers(X, "f") and np.isfinite(X.to_numpy()).all():  # a tenth of the time that the rest takes
+        return
     infinite = X.select_dtypes("number").isin([np.inf, -np.inf]).reindex(columns=X.columns, fill_value=False)
     for kind, bad in (("NaN", X.isna().to_numpy()), ("infinity", infinite.to_numpy())):
         if bad.any():

@@ -207,6 +207,9 @@ def parse_labels(column: pd.Series) -> pd.Series:
 
 def parse_sensors(table: pd.DataFrame, sensors: list[str]) -> pd.DataFrame:
     """Return the sensors as finite floats, NaN where they have no value."""
+    is_plain = list(table.columns) == sensors and all(kind in FLOATS for kind in table.dtypes)
+    if is_plain and not any(np.isinf(table[name].to_numpy()).any() for name in sensors):
+        return table
     others = [name for name in sensors if not types.is_numeric_dtype(table[name].dtype)]
     parsed = {name: _parse_numbers(table[name]) for name in others}
     not_numbers = enumerate_names([name for name, numbers in parsed.items() if numbers is None])

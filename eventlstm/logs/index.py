@@ -105,7 +105,8 @@ def run_names(X: Any) -> list[str]:
     if not isinstance(index, pd.MultiIndex):
         return [""]
     first = np.flatnonzero(np.diff(_number_runs(index), prepend=-1))
-    return [" / ".join(map(str, key[:-1])) for key in index[first]]
+    runs = index[first].droplevel(-1)  # else all times would become objects
+    return [" / ".join(map(str, key)) for key in runs] if runs.nlevels > 1 else list(map(str, runs))
 
 
 def _number_runs(index: pd.Index) -> npt.NDArray[np.int32]:

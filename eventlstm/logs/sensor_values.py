@@ -35,10 +35,15 @@ def refuse_no_sensors(X: Any) -> None:
 def refuse_no_numbers(X: Any) -> None:
     """Refuse times, time spans, text and masked values in an array or a table of sensors or of windows."""
     if isinstance(X, pd.DataFrame):
-        for position, name in enumerate(X.columns):
+        for position, name in enumerate(() if holds_plain_numbers(X) else X.columns):
             _refuse_column(name, X.iloc[:, position])
     else:
         _refuse_array(X)
+
+
+def holds_plain_numbers(X: pd.DataFrame, kinds: str = "biuf") -> bool:
+    """Return whether all columns are of NumPy's numbers of some kinds, which there is nothing to doubt about."""
+    return all(isinstance(kind, np.dtype) and kind.kind in kinds for kind in X.dtypes)
 
 
 def refuse_other_table(X: Any) -> None:

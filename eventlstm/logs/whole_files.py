@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EACCES, ENXIO
 from pathlib import Path
 from typing import BinaryIO
 
+from .temporary_files import PRIVATE, open_temporary
+
 # A full disk may take the name of a new file, but not a block of it.
 PROBE = bytes(4096)
-# Nobody else may read what is to take the place of a file that they perhaps must not read.
-PRIVATE, BY_UMASK = 0o600, 0o666
+BY_UMASK = 0o666
 MAX_LINKS = 40  # as Linux follows
 MAX_NAME_LENGTH = 120  # of a path in a message of one line
 
@@ -111,9 +111,9 @@ def _probe(path: Path) -> None:
         raise ValueError(
             f"the folder {shown} of the output does not exist. Make it, or pass one in a folder that exists."
         )
-    with _open_beside(target, _find_old(target)) as file:
+    with open_temporary(target.parent, _mode(_find_old(target))) as file:
         file.write(PROBE)
-        _sync(file)
+        sync(file)
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -161,9 +161,9 @@ def _open_through(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def _replace(target: Path) -> Iterator[BinaryIO]:
     """Open a file beside `target`, which takes its place at the end."""
     old = _find_old(target)
-    with _open_beside(target, old) as file:
+    with open_temporary(target.parent, _mode(old)) as file:
         yield file
-        _sync(file)
+        sync(file)
         file.close()
         if old is not None:
             _take_over(file.name, old)
@@ -179,16 +179,8 @@ def _find_old(target: Path) -> os.stat_result | None:
     return target.stat()
 
 
-@contextmanager
-def _open_beside(target: Path, old: os.stat_result | None) -> Iterator[BinaryIO]:
-    """Open a new file beside `target`, which is gone at the end unless it has been moved."""
-    path = target.with_name(f".eventlstm-{uuid.uuid4().hex}.tmp")
-    mode = BY_UMASK if old is None else PRIVATE
-    try:
-        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            yield file
-    finally:
-        path.unlink(missing_ok=True)
+def _mode(old: os.stat_result | None) -> int:
+    return BY_UMASK if old is None else PRIVATE
 
 
 def _take_over(path: str, old: os.stat_result) -> None:
@@ -199,7 +191,8 @@ def _take_over(path: str, old: os.stat_result) -> None:
     os.chmod(path, stat.S_IMODE(old.st_mode))
 
 
-def _sync(file: BinaryIO) -> None:
+def sync(file: BinaryIO) -> None:
+    """Wait until what was written to a file is on the disk."""
     file.flush()
     os.fsync(file.fileno())
 

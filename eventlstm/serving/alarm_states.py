@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sklearn.base import clone
-
 from ..alarms.alarm_policy import AlarmPolicy, rules_of
 from ..alarms.machine import AlarmMachine
-from ..alarms.model_scores import policy_of, threshold_of
 
 OFF, OPENED, ON, CLOSED = "off", "opened", "on", "closed"
 # Thresholds are often the score of a row, and an alarm wants more than that: by so much of it a score may be off.
@@ -18,20 +15,20 @@ ROUNDING = 1e-6
 class AlarmState(NamedTuple):
     """Whether an alarm is on after a row."""
 
-    alarm: str | None  # "opened", "on", "closed" on the first row out of it, "off"; None without a threshold
+    alarm: str | None  # "opened", "on", "closed" on the first row out of it, "off"; None of a late row
     alarm_id: str | None  # of the alarm that is on, or that this row has closed
     since: Any  # the time of the row that opened it
 
 
-NO_THRESHOLD = AlarmState(None, None, None)
+OF_LATE_ROW = AlarmState(None, None, None)
 NO_ALARM = AlarmState(OFF, None, None)
 
 
 class AlarmStates:
-    """What is known of the alarms of each machine, by slot; a policy of None knows none."""
+    """What is known of the alarms of each machine, by slot."""
 
-    def __init__(self, policy: AlarmPolicy | None, *, has_dates: bool) -> None:
-        self.rules = None if policy is None else rules_of(policy, has_dates)
+    def __init__(self, policy: AlarmPolicy, *, has_dates: bool) -> None:
+        self.rules = rules_of(policy, has_dates)  # refuses what does not go together, now and not at the first row
         self.has_dates = has_dates
         self.machines: list[AlarmMachine] = []
         self.open: list[AlarmState] = []  # the alarm that is on, or `NO_ALARM`
@@ -45,8 +42,6 @@ class AlarmStates:
 
     def step(self, slot: int, clock: float, score: float, run: Any, time: Any) -> AlarmState:
         """Return the state after one more row of a machine, at a time that is `clock` as a number."""
-        if self.rules is None:
-            return NO_THRESHOLD
         machine, before, score = self.machines[slot], self.open[slot], self._rounded(score)
         machine.move_on(self.rules, clock, self.has_dates)
         goes_on = machine.on_since is not None  # what was on before a gap has ended
@@ -60,7 +55,6 @@ class AlarmStates:
 
     def _rounded(self, score: float) -> float:
         """Return a score, or the level of the rules that it is equal to but for the rounding of a network."""
-        assert self.rules is not None
         for level in (self.rules.threshold, self.rules.off):
             if abs(score - level) <= ROUNDING * abs(level):
                 return level
@@ -75,19 +69,6 @@ class AlarmStates:
         for slot, (known, state) in zip(slots, snapshot, strict=True):
             vars(self.machines[slot]).update(known)
             self.open[slot] = state
-
-
-def choose_policy(model: Any, policy: AlarmPolicy | None, *, has_dates: bool) -> AlarmPolicy | None:
-    """Return the rules for alarms that are given, or else those of the model; None where nothing says a threshold."""
-    if not isinstance(policy, AlarmPolicy | None):
-        raise TypeError(f"policy={policy!r} is no AlarmPolicy. Pass AlarmPolicy(threshold=0.5), say.")
-    chosen = policy_of(model) if policy is None else clone(policy)
-    if chosen.threshold is None:
-        chosen.set_params(threshold=threshold_of(model))
-    if chosen.threshold is None and policy is None:
-        return None
-    rules_of(chosen, has_dates)  # refuses what does not go together, now and not at the first row
-    return chosen
 
 
 def is_off(state: AlarmState) -> bool:

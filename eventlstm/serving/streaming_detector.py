@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ..alarms.alarm_policy import AlarmPolicy
+from ..alarms.model_scores import make_policy
 from ..logs.shared import BoolArray, IntArray
-from .alarm_states import NO_THRESHOLD, AlarmState, AlarmStates, choose_policy
+from .alarm_states import OF_LATE_ROW, AlarmState, AlarmStates
 from .rows_read import check_run, read_runs, read_times_like
 from .slots import FEWEST_SLOTS, Rows, as_slots
 from .stream_files import read_stream, write_stream
@@ -53,8 +54,8 @@ class StreamingDetector:
         or a threshold or search of scikit-learn around it. Steps before the model are `ForwardFill`, `CausalFeatures`,
         and transformers that make something of each row by itself.
     policy : AlarmPolicy, default=None
-        When alarms start and end. None takes the rules and the threshold of the model; where it has no threshold, rows
-        have a score and no alarm.
+        When alarms start and end. None takes the rules of the model. Without a threshold in them it is that of the
+        model, and 0.5 where it has none, as in `predict` and `score_logs`.
     late : {"raise", "drop"}, default="raise"
         What to do with a row that is not later than the last of its machine: refuse it, or say that it is "late" and
         leave it out.
@@ -64,7 +65,7 @@ class StreamingDetector:
     runs : list
         The machines seen, in the order they came.
     threshold : float
-        The score that a row must be greater than for an alarm; NaN where there is none.
+        The score that a row must be greater than for an alarm.
     metadata : dict
         What the caller wants to be saved with the state, such as the position in a file: anything that JSON holds.
 
@@ -109,8 +110,8 @@ class StreamingDetector:
             raise ValueError(f"late={late!r} is unknown. Choose 'raise' or 'drop'.")
         self.model, self.late = model, late
         self._model = StreamModel(model)
-        self.policy = choose_policy(model, policy, has_dates=self._model.has_dates)
-        self.threshold = math.nan if self.policy is None else float(self.policy.threshold or 0.0)
+        self.policy = make_policy(model, policy)
+        self.threshold = float(self.policy.threshold or 0.0)
         self.metadata: dict[str, Any] = {}
         self._slots: dict[Any, int] = {}  # by machine
         self._free: list[int] = []  # slots of machines that are gone
@@ -138,7 +139,7 @@ class StreamingDetector:
         -------
         Update
             Named tuple of `run`, `time`, `score`, `threshold`, `alarm` ("opened", "on", "closed" on the first row out
-            of it, or "off"; None without a threshold and of a late row), `alarm_id`, `since`, `status` and `filled`. An
+            of it, or "off"; None of a late row), `alarm_id`, `since`, `status` and `filled`. An
             alarm that opens under another id ends the one before on the row before. `status` holds words: "unknown_run"
             on the first row of a machine, "gap" on the first after a gap in time, where all begins anew, "warming_up"
             while a model has less history than it looks at, "missing" where values were filled, which `filled` names
@@ -152,7 +153,7 @@ class StreamingDetector:
         """
         table, clock = self._model.read(row), read_times_like([time], has_dates=self._model.has_dates)
         if self._find_late([run], clock, [time])[0]:
-            return Update(run, time, math.nan, self.threshold, *NO_THRESHOLD, LATE_ROW, {})
+            return Update(run, time, math.nan, self.threshold, *OF_LATE_ROW, LATE_ROW, {})
         with self._as_before_if_refused([run]):
             scored, (state,) = self._step([run], [time], clock, table)
         return Update(run, time, float(scored.score[0]), self.threshold, *state, scored.words()[0], scored.filled(0))

@@ -5,24 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
+from ..serving.streaming_detector import Update
+
 TOLD_EVERY_SECONDS = 10.0  # how often at most a rising peak is told
-
-
-class ScoredRow(NamedTuple):
-    """One row as a detector has seen it; times are Timestamps or numbers."""
-
-    run: Any
-    time: Any
-    score: float
-    threshold: float
-    alarm: str | None
-    alarm_id: str | None
-    since: Any
-    status: tuple[str, ...]
 
 
 class AlarmOn:
@@ -68,7 +57,7 @@ class AlarmBook:
         """Go on with the alarms of a state."""
         self._on = {as_run(run): AlarmOn(line) for run, line in state}
 
-    def follow(self, row: ScoredRow) -> list[dict[str, Any]]:
+    def follow(self, row: Update) -> list[dict[str, Any]]:
         """Return the lines that a row calls for."""
         on = self._on.get(row.run)
         is_on = row.alarm in ("opened", "on")
@@ -88,7 +77,7 @@ class AlarmBook:
         """Return a line for each alarm that is on, as far as it goes by now."""
         return [self._tell("updated", run, on) for run, on in self._on.items()]
 
-    def _go_on(self, on: AlarmOn, row: ScoredRow) -> bool:
+    def _go_on(self, on: AlarmOn, row: Update) -> bool:
         """Take one more row of an alarm, and return whether it is to be told."""
         line = on.line
         line.update(until=tell_time(row.time), score=_finite(row.score))
@@ -97,14 +86,14 @@ class AlarmBook:
             on.is_higher = True
         return on.is_higher and time.monotonic() - on.told_at >= self._told_every
 
-    def _tell(self, kind: str, run: Any, on: AlarmOn, row: ScoredRow | None = None) -> dict[str, Any]:
+    def _tell(self, kind: str, run: Any, on: AlarmOn, row: Update | None = None) -> dict[str, Any]:
         on.told_at, on.is_higher = time.monotonic(), False
         on.line |= self._explain(run, _read_time(on.line["since"]), _read_time(on.line["until"]))
         status = {"status": list(row.status)} if row is not None and row.status else {}
         return {"kind": kind, "machine": tell_machine(run), **on.line, **status}
 
 
-def _first_line(row: ScoredRow) -> dict[str, Any]:
+def _first_line(row: Update) -> dict[str, Any]:
     told, score = tell_time(row.time), _finite(row.score)
     scores = {"peak": told, "peak_score": score, "score": score, "threshold": _finite(row.threshold)}
     return {"id": row.alarm_id, "since": told, "until": told, **scores}

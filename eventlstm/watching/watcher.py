@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..logs.shared import FloatArray
-from ..serving.streaming_detector import StreamingDetector
-from .alarm_book import AlarmBook, ScoredRow, as_run, tell_machine, tell_time
+from ..serving.streaming_detector import StreamingDetector, Update
+from .alarm_book import AlarmBook, as_run, tell_machine, tell_time
 from .faults import Faults
 from .recent_rows import Explainer, RecentRows, bare_times
 from .row_decoder import DecodedRows, RowDecoder
@@ -78,7 +78,7 @@ class Watcher:
         self.alarms.resume(state["alarms"])
         self.last_times = {as_run(run): time for run, time in state["last_times"]}
 
-    def pass_lines(self, lines: list[bytes]) -> tuple[list[ScoredRow], list[dict[str, Any]]]:
+    def pass_lines(self, lines: list[bytes]) -> tuple[list[Update], list[dict[str, Any]]]:
         """Return the rows that lines hold with their scores, in the order in which they came, and what to tell.
 
         Raises
@@ -95,7 +95,7 @@ class Watcher:
             self.recent.trim(run)
         return scored, told
 
-    def _score(self, rows: DecodedRows, places: Any) -> Iterator[ScoredRow | None]:
+    def _score(self, rows: DecodedRows, places: Any) -> Iterator[Update | None]:
         """Yield the rows with their scores, None for one that the detector refuses or that is late.
 
         Where it refuses several at once, each half is tried: a refused row costs as many calls as halves hold it.
@@ -115,7 +115,7 @@ class Watcher:
             yield from self._score(rows, places[:middle])
             yield from self._score(rows, places[middle:])
 
-    def _ask(self, rows: DecodedRows, places: Any) -> list[ScoredRow | None]:
+    def _ask(self, rows: DecodedRows, places: Any) -> list[Update | None]:
         """Return rows with their scores, None for those that are late, and keep them to explain alarms with."""
         runs, times, values = [rows.runs[k] for k in places], rows.times[places], rows.values[places]
         scored = self._ask_one(runs[0], times[0], values[0]) if len(runs) == 1 else self._ask_many(runs, times, values)
@@ -125,17 +125,16 @@ class Watcher:
         self._keep_recent(scored, bare_times(times), values, np.flatnonzero(~is_late))
         return [None if late else row for row, late in zip(scored, is_late, strict=True)]
 
-    def _ask_one(self, run: Any, time: Any, values: FloatArray) -> list[ScoredRow]:
+    def _ask_one(self, run: Any, time: Any, values: FloatArray) -> list[Update]:
         """Return one row with its score: of rows that trickle in, in a tenth of the time that a table takes."""
-        told = self.detector.update(values, time=time, run=run)
-        return [ScoredRow(run, time, told.score, told.threshold, told.alarm, told.alarm_id, told.since, told.status)]
+        return [self.detector.update(values, time=time, run=run)]
 
-    def _ask_many(self, runs: list[Any], times: pd.Index, values: FloatArray) -> list[ScoredRow]:
+    def _ask_many(self, runs: list[Any], times: pd.Index, values: FloatArray) -> list[Update]:
         table = self.detector.update_many(pd.DataFrame(values, index=self._index(runs, times), columns=self.sensors))
-        columns = [table[name].tolist() for name in ("score", "threshold", "alarm", "alarm_id", "since", "status")]
-        return [ScoredRow(*row) for row in zip(runs, times.tolist(), *columns, strict=True)]
+        columns = [table[name].tolist() for name in Update._fields[2:]]
+        return [Update(*row) for row in zip(runs, times.tolist(), *columns, strict=True)]
 
-    def _keep_recent(self, scored: list[ScoredRow], instants: Any, values: FloatArray, kept: Any) -> None:
+    def _keep_recent(self, scored: list[Update], instants: Any, values: FloatArray, kept: Any) -> None:
         places: dict[Any, list[int]] = {}
         for k in kept.tolist():
             places.setdefault(scored[k].run, []).append(k)
@@ -143,7 +142,7 @@ class Watcher:
             self.recent.add(run, instants[own], values[own])
             self.last_times[run] = scored[own[-1]].time
 
-    def _tell_late(self, row: ScoredRow) -> None:
+    def _tell_late(self, row: Update) -> None:
         of_run = "" if row.run is None else f" of {tell_machine(row.run)}"
         fault = f"a row{of_run} at {row.time} came after one that is not earlier."
         if self.refuses_late:

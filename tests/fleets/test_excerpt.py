@@ -86,6 +86,30 @@ def test_what_cannot_be_read_in_pieces_gives_the_same_rows(tmp_path, change):
     assert ((other.y == other.y.iloc[0]) == (ordered.y == 0)).all()
 
 
+@pytest.mark.parametrize("max_rows", [10_000, 50_000])
+@pytest.mark.parametrize("told_by", ["label", "events"])
+def test_machines_that_take_turns_and_events_of_a_file_give_the_same_rows(tmp_path, told_by, max_rows):
+    X, y = make_log()
+    ordered = el.read_excerpt(write(X, y, tmp_path / "log.csv"), **NAMES, max_rows=max_rows)
+    names, path = dict(NAMES), tmp_path / "turns.parquet"
+    table = X.assign(failure=y).reset_index().sort_values(["time", "machine"])
+    if told_by == "events":
+        names.pop("label")
+        names["events"], table = tmp_path / "events.csv", table.drop(columns="failure")
+        el.to_events(y).rename(columns={"run": "machine"}).to_csv(names["events"], index=False)
+    table.to_parquet(path, index=False)
+    found = el.read_excerpt(path, **names, max_rows=max_rows)
+    pd.testing.assert_frame_equal(found.X, ordered.X)
+    pd.testing.assert_series_equal(found.y, ordered.y, check_names=told_by == "label")
+    pd.testing.assert_series_equal(found.sample_weight, ordered.sample_weight)
+    assert found.n_rows == len(X)
+
+
+def test_either_a_label_or_a_file_of_events_is_wanted(tmp_path):
+    with pytest.raises(ValueError, match=r"where one of them is wanted"):
+        el.read_excerpt(tmp_path / "log.csv", time="time")
+
+
 @pytest.mark.parametrize("before", [3_000, "3000min"])
 def test_what_comes_before_an_event_comes_with_it(tmp_path, before):
     X, y = make_log(events=((9_000, 9_010), (31_000, 31_010)))

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 import eventlstm as el
-from eventlstm.cli.parser import main
+from eventlstm.cli.parser import main, make_parser
+from eventlstm.cli.report_long import report_long_log
+from eventlstm.cli.report_page import read_one, write_page
 from eventlstm.fleets.report_in_pieces import report_in_pieces
 from eventlstm.fleets.thinner import Thinner
 
@@ -109,6 +111,39 @@ def test_the_command_reports_on_a_long_log_in_pieces_and_says_so(made, tmp_path,
     told = capsys.readouterr().out
     assert before[0].split(":")[0].split(",")[0] in told
     assert "Wrote" in told and page.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("horizon", ["0", "7", "6h"])
+@pytest.mark.parametrize("told_by", ["label", "events"])
+def test_the_command_has_the_numbers_of_the_whole_log(made, tmp_path, monkeypatch, told_by, horizon):
+    """Machines that take turns, events of a file, and a horizon of the model."""
+    model, X, y = made
+    model.horizon_ = horizon
+    log, events = tmp_path / "log.parquet", tmp_path / "events.csv"
+    X.assign(failure=y).reset_index().sort_values(["time", "machine"]).to_parquet(log, index=False)
+    el.to_events(y).rename(columns={"run": "machine"}).to_csv(events, index=False)
+    command = ["report", str(tmp_path / "model"), str(log), "--threshold", str(THRESHOLD), "--no-baselines"]
+    command += ["--label", "failure"] if told_by == "label" else ["--events", str(events)]
+    options = make_parser().parse_args(command)
+    (options.log,) = options.log
+    whole = write_page(model, read_one(model, options, log, None), None, options, tmp_path / "w.html", "log")
+    monkeypatch.setattr("eventlstm.cli.report_long.MOST_ROWS", 1_000)
+    monkeypatch.setattr("eventlstm.cli.report_long.PIECE_ROWS", 900)
+    told = report_long_log(model, options, tmp_path / "p.html", "log")
+    del model.horizon_
+    assert told is not None and whole["card"]["event_rows"] > (0 if horizon == "0" else y.sum())
+    for key in whole.keys() - {"notes"}:
+        assert alike(told[key], whole[key]), key
+
+
+@pytest.mark.parametrize("contradiction", [["--label", "failure", "--events", "e.csv"], ["--event", "1"]])
+def test_contradictions_are_left_to_those_who_read_the_whole_log(made, tmp_path, monkeypatch, contradiction):
+    model, X, y = made
+    X.assign(failure=y).reset_index().to_parquet(tmp_path / "log.parquet")
+    options = make_parser().parse_args(["report", "model", str(tmp_path / "log.parquet"), *contradiction])
+    (options.log,) = options.log
+    monkeypatch.setattr("eventlstm.cli.report_long.MOST_ROWS", 1_000)
+    assert report_long_log(model, options, tmp_path / "p.html", "log") is None
 
 
 def test_what_is_kept_does_not_grow_with_the_log():

@@ -133,6 +133,19 @@ def test_a_file_that_is_not_in_order_or_damaged_is_read_whole(long_log, tmp_path
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_machines_that_take_turns_are_scored_in_pieces_as_in_order(long_log, tmp_path, suffix):
+    model, path = fitted("filled and scaled"), tmp_path / f"log.{suffix}"
+    turns = long_log.reset_index().sort_values(["time", "machine"])
+    turns.to_parquet(path, index=False) if suffix == "parquet" else turns.to_csv(path, index=False)
+    assert len(list(read_pieces(path, LogColumns.of(model), 250))) > 2
+    el.score_logs(model, path, tmp_path / "whole", kind="csv")
+    el.score_logs(model, path, tmp_path / "parts", kind="csv", chunk_rows=250)
+    for what in ("scores", "alarms"):
+        one, other = (pd.read_csv(tmp_path / folder / f"log.{what}.csv") for folder in ("whole", "parts"))
+        pd.testing.assert_frame_equal(one, other, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_memory_does_not_grow_with_the_log(tmp_path, suffix):
     model, peaks = fitted("forest of windows"), []
     for n_rows in (4_000, 16_000):

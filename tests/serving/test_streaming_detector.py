@@ -176,10 +176,14 @@ def test_a_late_row_is_refused_or_left_out():
     np.testing.assert_allclose(stream.update_many(log.iloc[7:8])["score"], expected[7:8], atol=1e-6)
 
 
-def test_without_a_threshold_there_are_scores_and_no_alarms():
-    stream = el.StreamingDetector(fitted("default members"))
-    update = stream.update(FIT.iloc[0], run="m0", time=FIT.index[0][1])
-    assert update.alarm is update.alarm_id is None and math.isnan(update.threshold) and stream.policy is None
+@pytest.mark.parametrize("policy", [None, el.AlarmPolicy(merge_gap=2)])
+def test_without_a_threshold_alarms_are_above_one_half_as_in_score_logs(policy, tmp_path):
+    model = fitted("forest of windows")
+    stream = el.StreamingDetector(model, policy)
+    el.score_logs(model, {"a": FIT}, tmp_path, policy=policy, kind="parquet")
+    wanted = pd.read_parquet(tmp_path / "a.scores.parquet")["alarm"]
+    told = stream.update_many(FIT)["alarm"].isin(["opened", "on"])
+    assert stream.threshold == 0.5 and told.tolist() == (wanted == 1).tolist() and 0 < told.sum() < len(FIT)
 
 
 def test_the_threshold_and_rules_of_the_model_are_taken():

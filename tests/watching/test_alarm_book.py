@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 
 import eventlstm as el
-from eventlstm.watching.alarm_book import AlarmBook, ScoredRow
+from eventlstm.serving.streaming_detector import Update
+from eventlstm.watching.alarm_book import AlarmBook
 
 NAN = float("nan")
 
 
 def row(time, score, alarm, alarm_id=None, run=None, status=()):
-    return ScoredRow(run, time, score, 0.5, alarm, alarm_id, None, status)
+    return Update(run, time, score, 0.5, alarm, alarm_id, None, status, {})
 
 
 def scored(score, policy):
@@ -23,7 +24,7 @@ def scored(score, policy):
         on, state = policy.step(time, value, state)
         number += on and not before
         said = {(False, False): "off", (False, True): "opened", (True, True): "on", (True, False): "closed"}
-        rows.append(ScoredRow("p", time, value, policy.threshold, said[before, on], str(number), None, ()))
+        rows.append(Update("p", time, value, policy.threshold, said[before, on], str(number), None, (), {}))
     return rows
 
 
