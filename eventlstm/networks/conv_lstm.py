@@ -11,6 +11,7 @@ from math import prod
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -101,6 +102,23 @@ def convolve(x: torch.Tensor, kernel: torch.Tensor, grid: Grid, bias: torch.Tens
     maps = x.reshape(-1, kernel.shape[1], *grid)  # (items, maps, height, width)
     above = F.conv2d(maps, kernel, bias, padding=kernel.shape[-1] // 2)
     return above.reshape(*x.shape[:-1], -1)
+
+
+def neighbours(grid: Grid) -> np.ndarray:
+    """Return the cells that each cell of a grid sees, in the order of a kernel; beyond the edge lies a cell more.
+
+    Parameters
+    ----------
+    grid : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    ndarray of shape (n_cells, kernel_size ** 2)
+        Numbers of cells.
+    """
+    cells = np.pad(np.arange(prod(grid)).reshape(grid), KERNEL_SIZE // 2, constant_values=prod(grid))
+    return np.lib.stride_tricks.sliding_window_view(cells, (KERNEL_SIZE,) * 2).reshape(prod(grid), -1)
 
 
 class CellwiseLinear(nn.Linear):

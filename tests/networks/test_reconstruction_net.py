@@ -16,6 +16,8 @@ OPTIONS = {
     "gru": {"cell": "gru"},
     "rnn": {"cell": "rnn"},
     "peephole": {"cell": "peephole"},
+    "on a grid": {"cell": "convlstm", "grid": (1, 3)},
+    "on a grid, told": {"cell": "convlstm", "grid": (1, 3), "num_layers": 2, "layer_norm": True, "teacher_forcing": 0.5},
     "both ways": {"bidirectional": True},
     "layers": {"num_layers": 3, "residual": True, "layer_norm": True},
     "told": {"teacher_forcing": 1.0},
