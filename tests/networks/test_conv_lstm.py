@@ -224,7 +224,7 @@ def test_maps_are_normalised_over_all_of_them_with_a_gain_for_each():
 def test_a_network_judges_by_the_summary_of_its_last_layer(bidirectional):
     net, x = drawn(RecurrentNet, N_CHANNELS, num_layers=2, bidirectional=bidirectional), normal(3, 5, N_CHANNELS)
     below, _ = run_layer(net.encoder.layers[0], x, None, LENGTHS)
-    h, (h_n, _) = run_layer(net.encoder.layers[1], below, None, LENGTHS)
+    _, (h_n, _) = run_layer(net.encoder.layers[1], below, None, LENGTHS)
     maps = h_n.view(1 + bidirectional, 3, MAPS, N_CELLS)
     last = torch.cat([part for own in maps for part in (own.mean(-1), own.amax(-1))], dim=-1)
     torch.testing.assert_close(net(x, lengths=LENGTHS), net.head(last), **EXACT)
@@ -246,13 +246,22 @@ def test_weights_are_drawn_by_what_a_unit_sees():
     ("arguments", "message"),
     [
         ({"grid": None}, r"cell='convlstm' came without a grid\. Set grid=\(height, width\)"),
-        ({"cell": "lstm"}, r"grid=\(3, 4\) came with cell='lstm', which has no grid\. Set cell='convlstm' or grid=None"),
+        (
+            {"cell": "lstm"},
+            r"grid=\(3, 4\) came with cell='lstm', which has no grid\. Set cell='convlstm' or grid=None",
+        ),
         ({"grid": (0, 4)}, r"grid=\(0, 4\) came\. Give two whole numbers above zero: \(height, width\)"),
         ({"grid": (-3, -4)}, r"grid=\(-3, -4\) came\. Give two whole numbers"),
         ({"grid": (3.0, 4)}, r"grid=\(3\.0, 4\) came\. Give two whole numbers"),
         ({"grid": (24,)}, r"grid=\(24,\) came\. Give two whole numbers"),
-        ({"grid": (5, 5)}, r"grid=\(5, 5\) has 25 cells, and 24 channels came, which is no multiple\. Pass the sensors"),
-        ({"categories": ((3, 4),)}, r"no place on its grid for codes, but channels \[3\] are categorical\. Leave them out"),
+        (
+            {"grid": (5, 5)},
+            r"grid=\(5, 5\) has 25 cells, and 24 channels came, which is no multiple\. Pass the sensors",
+        ),
+        (
+            {"categories": ((3, 4),)},
+            r"no place on its grid for codes, but channels \[3\] are categorical\. Leave them out",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(arguments, message):
