@@ -149,6 +149,9 @@ class MapNorm(nn.GroupNorm):
 def summarise(h: torch.Tensor, n_directions: int, n_cells: int) -> torch.Tensor:
     """Return the mean and the maximum over the grid of each map, direction by direction.
 
+    What has been learnt at one place then holds at all: the maximum finds what is small wherever it is, and the mean
+    tells how much of the grid takes part. A head over all maps as they are learnt little from as many events.
+
     Parameters
     ----------
     h : Tensor of shape (..., directions * maps * cells)

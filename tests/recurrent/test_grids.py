@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import eventlstm as el
+from eventlstm.recurrent.forward import at_once
 
 GRID, N_STEPS = (5, 5), 6
 N_CELLS = GRID[0] * GRID[1]
@@ -152,6 +153,12 @@ def test_bfloat16_moves_probabilities_by_little():
     wide, narrow = (classifier(precision=precision).fit(X, Y) for precision in ("float32", "bfloat16"))
     np.testing.assert_allclose(proba(narrow), proba(wide), atol=0.03)
     assert not np.array_equal(proba(narrow), proba(wide))
+
+
+def test_a_large_grid_is_scored_in_smaller_pieces():
+    camera, plain = el.networks.RecurrentNet(768, 2, cell="convlstm", grid=(24, 32)), el.networks.RecurrentNet(768, 2)
+    assert [at_once(camera, most) for most in (16384, 256, 1)] == [1365, 21, 1]
+    assert [at_once(plain, most) for most in (16384, 256, 1)] == [16384, 256, 1]
 
 
 def log():
