@@ -84,6 +84,7 @@ LIMITS: dict[str, Check] = {
     "estimators": optional(named_estimators("drop")),
     "feature_range": pair_of_numbers,
     "floor": real(SMALLEST),
+    "grid": optional(several(whole(1), 2, kind=LISTS)),
     "horizon": time_span,
     "lags": whole(0, LONGEST),
     "max_gap": time_span,

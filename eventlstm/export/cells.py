@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..networks.cells import SUFFIXES, PeepholeLSTM
+from ..networks.cells import SUFFIXES, PeepholeLSTM, n_units
+from ..networks.conv_lstm import CellwiseLinear, ConvLSTM
 from .double_cells import Memory, scan_layer
 from .graph import Tensor
 
@@ -29,8 +30,8 @@ PEEPHOLES = (0, 2, 1)  # ONNX: iof; ours: ifo
 
 def run_layer(layer: Any, x: Tensor, state: Memory | None) -> tuple[Tensor, Memory]:
     """Return the outputs (time, batch, directions * hidden) of a layer, and the state after the last step."""
-    if x.dtype == np.float64:
-        return _run_exactly(layer, x, state)
+    if x.dtype == np.float64 or isinstance(layer, ConvLSTM):
+        return _run_by_step(layer, x, state)
     graph, (op, order) = x.graph, OPERATORS[type(layer)]
     W, R, b = (
         _of_directions(layer, names, order) for names in (("weight_ih",), ("weight_hh",), ("bias_ih", "bias_hh"))
@@ -50,12 +51,12 @@ def run_layer(layer: Any, x: Tensor, state: Memory | None) -> tuple[Tensor, Memo
     return y.transpose(0, 2, 1, 3).reshape(0, 0, -1), tuple(after)
 
 
-def _run_exactly(layer: Any, x: Tensor, state: Memory | None) -> tuple[Tensor, Memory]:
-    """Do what `run_layer` does in double precision, a direction after the other."""
+def _run_by_step(layer: Any, x: Tensor, state: Memory | None) -> tuple[Tensor, Memory]:
+    """Do what `run_layer` does in formulas, a direction after the other."""
     turns = []
     for direction in range(1 + layer.bidirectional):
         if state is None:
-            zeros = (x.take(0, axis=0) * 0.0) @ np.zeros((layer.weight_ih_l0.shape[1], layer.hidden_size))
+            zeros = x.take(0, axis=0).take([0] * n_units(layer), axis=1) * 0.0
             before = (zeros,) * (1 + has_memory(layer))
         else:
             before = tuple(part.take(direction, axis=0) for part in state)
@@ -66,13 +67,16 @@ def _run_exactly(layer: Any, x: Tensor, state: Memory | None) -> tuple[Tensor, M
 
 def has_memory(layer: Any) -> bool:
     """Return whether a layer keeps a memory beside its output."""
-    return isinstance(layer, nn.LSTM | PeepholeLSTM)
+    return isinstance(layer, nn.LSTM | PeepholeLSTM | ConvLSTM)
 
 
 def linear(x: Tensor, module: nn.Linear) -> Tensor:
     """Return what a linear layer makes of the last axis."""
-    y = x @ to_array(module.weight).T
-    return y if module.bias is None else y + to_array(module.bias)
+    weight, bias = to_array(module.weight), None if module.bias is None else to_array(module.bias)
+    if isinstance(module, CellwiseLinear) and bias is not None:
+        weight, bias = np.kron(weight, np.eye(module.n_cells, dtype=weight.dtype)), bias.repeat(module.n_cells)
+    y = x @ weight.T
+    return y if bias is None else y + bias
 
 
 def to_array(weight: torch.Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..networks.cells import n_units
 from ..recurrent.base import RecurrentEstimator
 from .cells import has_memory
 from .double_cells import Memory
@@ -49,8 +50,8 @@ def _warm(step: Step, net: Any, x: Tensor, warm_up: int, kept: Sequence[Tensor])
 
 def _sizes(net: Any) -> dict[str, int]:
     """Return the names and sizes of what the layers of a network keep of each machine."""
-    parts = [f"{part}{k}" for k, layer in enumerate(net.encoder.layers) for part in "hc"[: 1 + has_memory(layer)]]
-    return dict.fromkeys(parts, net.architecture["hidden_size"])
+    layers = list(enumerate(net.encoder.layers))
+    return {f"{part}{k}": n_units(layer) for k, layer in layers for part in "hc"[: 1 + has_memory(layer)]}
 
 
 def _by_layer(net: Any, values: Sequence[Tensor]) -> list[Memory]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ..networks.conv_lstm import MapNorm
 from ..networks.forecast_net import UnrolledHead
 from ..networks.pooling import Additive, Last, Luong, Max, Mean, MultiHead
 from ..networks.reconstruction_net import ReconstructionNet
@@ -54,12 +55,19 @@ def encode(encoder: RecurrentEncoder, x: Tensor, states: Sequence[Memory] | None
     after = []
     for k, (layer, norm) in enumerate(zip(encoder.layers, encoder.norms, strict=True)):
         h, last = run_layer(layer, x, None if states is None else states[k])
-        if isinstance(norm, nn.LayerNorm):
-            weights = to_array(norm.weight), to_array(norm.bias)
+        if isinstance(norm, nn.LayerNorm | MapNorm):
+            weights = [to_array(part).repeat(encoder.n_cells) for part in (norm.weight, norm.bias)]
             h = x.graph.apply("LayerNormalization", h, *weights, axis=-1, epsilon=norm.eps)
         x = h + x if encoder.residual and k else h
         after.append(last)
-    return x, after
+    return _summarise(encoder, x) if encoder.summarised else x, after
+
+
+def _summarise(encoder: RecurrentEncoder, h: Tensor) -> Tensor:
+    """Return the means and the maxima over the grid, (time, batch, width), of maps (time, batch, maps * cells)."""
+    maps = h.reshape(0, 0, 1 + encoder.bidirectional, -1, encoder.n_cells)
+    parts = [h.graph.apply(op, maps, np.array([-1]), keepdims=0) for op in ("ReduceMean", "ReduceMax")]
+    return h.graph.concat(parts, axis=3).reshape(0, 0, -1)
 
 
 def pool(net: RecurrentNet, h: Tensor) -> Tensor:
@@ -94,6 +102,7 @@ def _write(net: ReconstructionNet, windows: Tensor, codes: Codes, n_steps: int) 
     h, _ = encode(net.encoder, embed(net.encoder, windows, codes).transpose(1, 0, 2))
     z = linear(last_step(net.encoder, h), net.to_latent)  # (batch, latent)
     states, graph = _first_states(net, z), z.graph
+    z = z.take(np.arange(net.architecture["latent_size"]).repeat(net.encoder.n_cells), axis=1)  # told to each cell
     if net.teacher_forcing is None:
         latent = graph.concat([z.unsqueeze(0)] * n_steps, axis=0)  # (time, batch, latent)
         return linear(encode(net.decoder, latent, states)[0], net.head).transpose(1, 0, 2)

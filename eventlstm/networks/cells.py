@@ -2,17 +2,19 @@
 
 The steps are written in the letters of Greff et al.: ``W`` input weights, ``R`` recurrent weights, ``b`` biases, ``p``
 peepholes. A layer has one or two directions; states are torch's: ``(h, c)`` of an LSTM and ``h`` of the others, each
-``(directions, batch, hidden)``.
+``(directions, batch, hidden)``. The units of a convolutional layer are its maps, which lie flat.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from .conv_lstm import ConvLSTM, Grid, convolve
 
 SUFFIXES = ("", "_reverse")  # torch's names for the weights of the two directions
 
@@ -95,7 +97,7 @@ class PeepholeLSTM(nn.Module):
         return run_steps(self, x, state)
 
 
-Layer = nn.RNNBase | PeepholeLSTM
+Layer = nn.RNNBase | PeepholeLSTM | ConvLSTM
 
 
 def run_steps(
@@ -111,7 +113,7 @@ def run_steps(
 
     Parameters
     ----------
-    layer : torch.nn.LSTM, GRU or RNN, or PeepholeLSTM
+    layer : torch.nn.LSTM, GRU or RNN, PeepholeLSTM or ConvLSTM
         The layer.
     x : Tensor of shape (batch, time, channels)
         The input.
@@ -161,7 +163,7 @@ def gate_activations(
 
     Parameters
     ----------
-    layer : torch.nn.LSTM or GRU, or PeepholeLSTM
+    layer : torch.nn.LSTM or GRU, PeepholeLSTM or ConvLSTM
         The layer.
     x : Tensor of shape (batch, time, channels)
         What comes into the layer.
@@ -201,12 +203,13 @@ def gate_activations(
 class Weights(NamedTuple):
     """Weights of one direction; the gates lie one below the other in torch's order."""
 
-    W: torch.Tensor  # (gates * hidden, channels)
-    R: torch.Tensor  # (hidden, gates * hidden), transposed
+    W: torch.Tensor  # (gates * hidden, channels), or kernels
+    R: torch.Tensor  # (hidden, gates * hidden), transposed, or kernels
     b: torch.Tensor  # (gates * hidden,), all biases where they can be added up
     b_h: torch.Tensor  # (gates * hidden,), those within a GRU's reset gate
     p: torch.Tensor  # (3 * hidden,), of a peephole layer
     m: torch.Tensor | None  # (batch, hidden), the mask of recurrent dropout
+    grid: Grid | None  # of a convolutional layer
 
 
 Memory = tuple[torch.Tensor, ...]  # (h, c) or (h,), each (batch, hidden)
@@ -225,8 +228,7 @@ def scan(
     """Run one direction of a layer; return its output, its memory after the last step, and the gates at each step."""
     w, memory = weights_of(layer, direction, mask), memory_of(layer, direction, x, state)
     step, n_steps = STEPS[type(layer)], x.shape[1]
-    # The input's share of all steps comes from one matrix product.
-    a = F.linear(x.transpose(0, 1), w.W, w.b).unbind()  # time times (batch, gates * hidden)
+    a = from_below(x.transpose(0, 1), w).unbind()  # time times (batch, gates * hidden)
     left = steps_left(x, lengths)  # time times (batch, 1)
     outputs = [x] * n_steps
     gates: list[tuple[torch.Tensor, ...]] = [()] * n_steps
@@ -239,10 +241,24 @@ def scan(
     return without_padding(torch.stack(outputs, dim=1), lengths), memory, gates
 
 
+def from_below(x: torch.Tensor, w: Weights) -> torch.Tensor:
+    """Return the input's share in the gates, of all steps at once, (time, batch, gates * hidden)."""
+    return F.linear(x, w.W, w.b) if w.grid is None else convolve(x, w.W, w.grid, w.b)
+
+
 def lstm_step(a: torch.Tensor, memory: Memory, w: Weights) -> tuple[Memory, tuple[torch.Tensor, ...]]:
     """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
-    h, c = memory
-    i, f, g, o = torch.addmm(a, masked(h, w), w.R).chunk(4, dim=-1)  # each (batch, hidden)
+    return remember(torch.addmm(a, masked(memory[0], w), w.R), memory[1])
+
+
+def conv_lstm_step(a: torch.Tensor, memory: Memory, w: Weights) -> tuple[Memory, tuple[torch.Tensor, ...]]:
+    """Shi et al. 2015, without peepholes."""
+    return remember(a + convolve(masked(memory[0], w), w.R, cast(Grid, w.grid)), memory[1])
+
+
+def remember(a: torch.Tensor, c: torch.Tensor) -> tuple[Memory, tuple[torch.Tensor, ...]]:
+    """Return what an LSTM holds after gates with these arguments, and the gates."""
+    i, f, g, o = a.chunk(4, dim=-1)  # each (batch, hidden)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
     c = f * c + i * g
     h = o * c.tanh()
@@ -278,11 +294,18 @@ def rnn_step(a: torch.Tensor, memory: Memory, w: Weights) -> tuple[Memory, tuple
     return (torch.addmm(a, masked(h, w), w.R).tanh(),), ()
 
 
-STEPS: dict[type, Step] = {nn.LSTM: lstm_step, nn.GRU: gru_step, nn.RNN: rnn_step, PeepholeLSTM: peephole_step}
+STEPS: dict[type, Step] = {
+    nn.LSTM: lstm_step,
+    nn.GRU: gru_step,
+    nn.RNN: rnn_step,
+    PeepholeLSTM: peephole_step,
+    ConvLSTM: conv_lstm_step,
+}
 LSTM_GATES = ("input", "forget", "cell", "output")
 GATES: dict[type, tuple[str, ...]] = {
     nn.LSTM: LSTM_GATES,
     PeepholeLSTM: LSTM_GATES,
+    ConvLSTM: LSTM_GATES,
     nn.GRU: ("reset", "update"),
     nn.RNN: (),
 }
@@ -301,15 +324,21 @@ def weights_of(layer: Layer, direction: int, mask: torch.Tensor | None) -> Weigh
     W, R, b, b_h, p = weights
     if not isinstance(layer, nn.GRU):
         b = b + b_h
-    return Weights(W, R.t(), b, b_h, p, mask)
+    grid = getattr(layer, "grid", None)
+    return Weights(W, R.t() if grid is None else R, b, b_h, p, mask, grid)
 
 
 def memory_of(layer: Layer, direction: int, x: torch.Tensor, state: Any) -> Memory:
     """Return what one direction of a layer holds before the first step."""
     if state is None:
-        zeros = x.new_zeros(len(x), layer.hidden_size)  # (batch, hidden)
+        zeros = x.new_zeros(len(x), n_units(layer))  # (batch, hidden)
         return (zeros,) if isinstance(layer, (nn.GRU, nn.RNN)) else (zeros, zeros)
     return tuple(part[direction] for part in (state if isinstance(state, tuple) else (state,)))
+
+
+def n_units(layer: Layer) -> int:
+    """Return how many numbers one direction of a layer puts out at a step."""
+    return layer.n_units if isinstance(layer, ConvLSTM) else layer.hidden_size
 
 
 def choose(condition: torch.Tensor, new: Memory, old: Memory) -> Memory:

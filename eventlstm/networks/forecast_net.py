@@ -5,7 +5,7 @@ Outputs are ``(..., n_outputs)``: the values of the first step ahead, then those
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -56,6 +56,8 @@ class ForecastNet(RecurrentNet):
     torch.Size([5, 24])
     """
 
+    keeps_places: ClassVar[bool] = True
+
     def __init__(
         self, n_channels: int, n_outputs: int, *, horizon: int = 1, decoder: str = "direct", **network: Any
     ) -> None:
@@ -63,6 +65,10 @@ class ForecastNet(RecurrentNet):
             raise ValueError(
                 f"decoder={decoder!r} cannot say {n_outputs} values of {horizon} steps. Take 'direct' or 'recurrent', "
                 "and as many values for each step."
+            )
+        if decoder == "recurrent" and network.get("cell") == "convlstm":
+            raise ValueError(
+                "decoder='recurrent' does not know cell='convlstm'. Set decoder='direct', or another cell."
             )
         super().__init__(n_channels, n_outputs, **network)
         self.architecture |= {"horizon": horizon, "decoder": decoder}

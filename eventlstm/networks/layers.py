@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .cells import SUFFIXES, Layer, PeepholeLSTM, run_steps, without_padding
+from .cells import SUFFIXES, Layer, PeepholeLSTM, n_units, run_steps, without_padding
+from .conv_lstm import ConvLSTM, Grid
 from .scans import scan_layer
 
-CELLS: dict[str, Callable[..., Layer]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN, "peephole": PeepholeLSTM}
+CELLS: dict[str, Callable[..., Layer]] = {
+    "lstm": partial(nn.LSTM, batch_first=True),
+    "gru": partial(nn.GRU, batch_first=True),
+    "rnn": partial(nn.RNN, batch_first=True),
+    "peephole": PeepholeLSTM,
+    "convlstm": ConvLSTM,
+}
 
 
 NO_FORGET_GATE = (
@@ -20,13 +28,13 @@ NO_FORGET_GATE = (
 )
 
 
-def make_layer(cell: str, input_size: int, hidden_size: int, bidirectional: bool) -> Layer:
+def make_layer(cell: str, input_size: int, hidden_size: int, bidirectional: bool, grid: Grid | None = None) -> Layer:
     """Return a layer of this cell that takes no memory yet."""
     if cell not in CELLS:
         raise ValueError(f"cell={cell!r} is none of {sorted(CELLS)}. Use one of them.")
     # torch's constructors draw from the global generator, except on the "meta" device.
-    batch_first = {} if cell == "peephole" else {"batch_first": True}
-    return CELLS[cell](input_size, hidden_size, bidirectional=bidirectional, device="meta", **batch_first)
+    own = {} if grid is None else {"grid": grid}
+    return CELLS[cell](input_size, hidden_size, bidirectional=bidirectional, device="meta", **own)
 
 
 def run_layer(
@@ -42,7 +50,7 @@ def run_layer(
 
     Parameters
     ----------
-    layer : torch.nn.LSTM, GRU or RNN, or PeepholeLSTM
+    layer : torch.nn.LSTM, GRU or RNN, PeepholeLSTM or ConvLSTM
         The layer.
     x : Tensor of shape (batch, time, channels)
         The input.
@@ -73,7 +81,7 @@ def run_layer(
     """
     if is_scanned(layer, x, masks) and (lengths is None or not with_state):
         return scan_layer(layer, x, state, lengths, masks)
-    if masks is not None or isinstance(layer, PeepholeLSTM):
+    if masks is not None or isinstance(layer, PeepholeLSTM | ConvLSTM):
         return run_steps(layer, x, state, lengths, masks)
     if lengths is None:
         return layer(x, state)
@@ -90,7 +98,7 @@ def is_scanned(layer: Layer, x: torch.Tensor, masks: list[torch.Tensor] | None) 
 
     Where nothing is learnt, the others give the numbers that they always gave. On a processor a GRU has no kernel.
     """
-    if not torch.is_grad_enabled() or isinstance(layer, nn.RNN):
+    if not torch.is_grad_enabled() or isinstance(layer, nn.RNN | ConvLSTM):
         return False
     return (
         masks is not None or isinstance(layer, PeepholeLSTM) or (isinstance(layer, nn.GRU) and x.device.type == "cpu")
@@ -111,7 +119,7 @@ def run_truncated(
 
     Parameters
     ----------
-    layer : torch.nn.LSTM, GRU or RNN, or PeepholeLSTM
+    layer : torch.nn.LSTM, GRU or RNN, PeepholeLSTM or ConvLSTM
         The layer.
     x : Tensor of shape (batch, time, channels)
         The input.
@@ -178,7 +186,7 @@ def recurrent_masks(
     """Return a mask for each direction, one for all steps of a sequence, or None where nothing is dropped."""
     if generator is None or p == 0.0:
         return None
-    ones = x.new_ones(len(x), layer.hidden_size)  # (batch, hidden)
+    ones = x.new_ones(len(x), n_units(layer))  # (batch, hidden)
     return [drop(ones, p, generator) for _ in range(1 + layer.bidirectional)]
 
 

@@ -12,10 +12,10 @@ from torch import nn
 
 from .cells import turn, without_padding
 from .pooling import last_step
-from .recurrent_encoder import RecurrentEncoder, State, draw_weights, net_from_weights
+from .recurrent_encoder import RecurrentEncoder, State, draw_weights, make_linear, net_from_weights
 
 # Arguments of the encoder that the decoder shares. It reads forward only, drops nothing, and sees no codes.
-SHARED = ("cell", "hidden_size", "num_layers", "residual", "layer_norm", "forget_bias", "retention_steps")
+SHARED = ("cell", "grid", "hidden_size", "num_layers", "residual", "layer_norm", "forget_bias", "retention_steps")
 
 
 class ReconstructionNet(nn.Module):
@@ -70,7 +70,7 @@ class ReconstructionNet(nn.Module):
         self, n_channels: int, *, latent_size: int = 16, teacher_forcing: float | None = None, **encoder: Any
     ) -> None:
         super().__init__()
-        self.encoder = RecurrentEncoder(n_channels, **encoder)
+        self.encoder = RecurrentEncoder(n_channels, keep_places=True, **encoder)
         own = {"latent_size": latent_size, "teacher_forcing": teacher_forcing}
         self.architecture: dict[str, Any] = {**self.encoder.architecture, **own}
         self.teacher_forcing = teacher_forcing
@@ -81,14 +81,16 @@ class ReconstructionNet(nn.Module):
                 f"All {n_channels} channels hold codes, and an autoencoder writes measurements only. Pass at least one "
                 "channel that is not in categories."
             )
-        n_inputs = latent_size + (0 if teacher_forcing is None else len(self.measured))
+        n_cells = self.encoder.n_cells  # of a grid, each of which is told the latent vector
+        n_inputs = latent_size * n_cells + (0 if teacher_forcing is None else len(self.measured))
         self.to_latent = nn.Linear(self.encoder.width, latent_size, device="meta")
-        self.decoder = RecurrentEncoder(n_inputs, **{name: self.architecture[name] for name in SHARED})
+        shared = {name: self.architecture[name] for name in SHARED}
+        self.decoder = RecurrentEncoder(n_inputs, keep_places=True, **shared)
         state_size = self.architecture["num_layers"] * self.decoder.width
         self.to_h = nn.Linear(latent_size, state_size, device="meta")
-        has_memory = self.architecture["cell"] in ("lstm", "peephole")
+        has_memory = self.architecture["cell"] in ("lstm", "peephole", "convlstm")
         self.to_c = nn.Linear(latent_size, state_size, device="meta") if has_memory else None
-        self.head = nn.Linear(self.decoder.width, len(self.measured), device="meta")
+        self.head = make_linear(self.decoder.width, len(self.measured), n_cells)
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw all weights anew, uniform within one over the root of the layer's width, as torch does.
@@ -201,8 +203,9 @@ class ReconstructionNet(nn.Module):
 
     def _write(self, z: torch.Tensor, true: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Return as many steps as there are true ones, (batch, time, measured), both last step first."""
-        latent = z[:, None].expand(-1, true.shape[1], -1)  # (batch, time, latent)
         state = self._first_state(z)
+        z = z.repeat_interleave(self.encoder.n_cells, dim=-1)  # (batch, latent * cells)
+        latent = z[:, None].expand(-1, true.shape[1], -1)  # (batch, time, latent * cells)
         if self.teacher_forcing is None:
             return self.head(self.decoder(latent, state)[0])
         share = 0.0 if generator is None else self.teacher_forcing

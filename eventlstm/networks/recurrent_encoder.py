@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from .cells import Layer, gate_activations, without_padding
+from .conv_lstm import CellwiseLinear, MapNorm, check_grid, summarise
 from .layers import NO_FORGET_GATE, drop, make_layer, recurrent_masks, run_layer, run_truncated, set_forget_bias
 
 State = list[Any]  # per layer: (h, c) of an LSTM, h of the others
@@ -35,10 +36,15 @@ class RecurrentEncoder(nn.Module):
     ----------
     n_channels : int
         Channels of the input.
-    cell : {"lstm", "gru", "rnn", "peephole"}, default="lstm"
-        The recurrent cell; "peephole" is an LSTM whose gates see the memory, and trains about half as long again.
+    cell : {"lstm", "gru", "rnn", "peephole", "convlstm"}, default="lstm"
+        The recurrent cell; "peephole" is an LSTM whose gates see the memory, and trains about half as long again;
+        "convlstm" is an LSTM for sensors on a `grid`, each of which sees its neighbours.
+    grid : (int, int), optional
+        Height and width, for "convlstm". The channels are quantities one after the other, each row by row.
+    keep_places : bool, default=False
+        Whether the maps of a "convlstm" are put out as they are; otherwise their means and maxima over the grid.
     hidden_size : int, default=32
-        Units in each layer and direction.
+        Units in each layer and direction; maps of a "convlstm".
     num_layers : int, default=1
         Stacked layers.
     bidirectional : bool, default=False
@@ -86,14 +92,14 @@ class RecurrentEncoder(nn.Module):
 
     References
     ----------
-    Hochreiter and Schmidhuber, "Long short-term memory", 1997; Cho et al., "Learning phrase representations using
-    RNN encoder-decoder", 2014 (GRU); Gers and Schmidhuber, "Recurrent nets that time and count", 2000 (peepholes);
-    Schuster and Paliwal, "Bidirectional recurrent neural networks", 1997; Gal and Ghahramani, "A theoretically
-    grounded application of dropout in recurrent neural networks", 2016; He et al., "Deep residual learning for image
-    recognition", 2016; Ba, Kiros and Hinton, "Layer normalization", 2016; Jozefowicz, Zaremba and Sutskever, "An
-    empirical exploration of recurrent network architectures", 2015 (forget bias); Tallec and Ollivier, "Can recurrent
-    neural networks warp time?", 2018 (both biases); Guo and Berkhahn, "Entity embeddings of categorical variables",
-    2016; Williams and Peng, "An efficient gradient-based algorithm for on-line training of
+    Hochreiter and Schmidhuber, "Long short-term memory", 1997; Cho et al., "Learning phrase representations using RNN
+    encoder-decoder", 2014 (GRU); Shi et al., "Convolutional LSTM network", 2015; Gers and Schmidhuber, "Recurrent nets
+    that time and count", 2000 (peepholes); Schuster and Paliwal, "Bidirectional recurrent neural networks", 1997; Gal
+    and Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks", 2016; He et al.,
+    "Deep residual learning for image recognition", 2016; Ba, Kiros and Hinton, "Layer normalization", 2016; Jozefowicz,
+    Zaremba and Sutskever, "An empirical exploration of recurrent network architectures", 2015 (forget bias); Tallec and
+    Ollivier, "Can recurrent neural networks warp time?", 2018 (both biases); Guo and Berkhahn, "Entity embeddings of
+    categorical variables", 2016; Williams and Peng, "An efficient gradient-based algorithm for on-line training of
     recurrent network trajectories", 1990.
 
     Examples
@@ -112,6 +118,8 @@ class RecurrentEncoder(nn.Module):
         n_channels: int,
         *,
         cell: str = "lstm",
+        grid: Sequence[int] | None = None,
+        keep_places: bool = False,
         hidden_size: int = 32,
         num_layers: int = 1,
         bidirectional: bool = False,
@@ -126,9 +134,11 @@ class RecurrentEncoder(nn.Module):
         tbptt_steps: int | None = None,
     ) -> None:
         super().__init__()
+        self.grid = check_grid(cell, grid, n_channels, categories)
         self.architecture: dict[str, Any] = {
             "n_channels": n_channels,
             "cell": cell,
+            "grid": self.grid,
             "hidden_size": hidden_size,
             "num_layers": num_layers,
             "bidirectional": bidirectional,
@@ -146,16 +156,18 @@ class RecurrentEncoder(nn.Module):
         self.bidirectional, self.residual = bidirectional, residual
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.forget_bias, self.tbptt_steps = starting_bias(forget_bias, retention_steps), tbptt_steps
-        self.width = hidden_size * (1 + bidirectional)
+        self.n_cells = math.prod(self.grid or ())  # one without a grid
+        self.summarised = self.grid is not None and not keep_places
+        n_maps = hidden_size * (1 + bidirectional)
+        width = n_maps * self.n_cells
+        self.width = 2 * n_maps if self.summarised else width
         self.embed = CodeEmbedding(self.architecture["categories"], embedding_size)
         n_inputs = n_channels + self.embed.n_added
         # One module a layer: torch's own stacking would draw its dropout from the global generator.
         self.layers = nn.ModuleList(
-            make_layer(cell, self.width if k else n_inputs, hidden_size, bidirectional) for k in range(num_layers)
+            make_layer(cell, width if k else n_inputs, hidden_size, bidirectional, self.grid) for k in range(num_layers)
         )
-        self.norms = nn.ModuleList(
-            nn.LayerNorm(self.width, device="meta") if layer_norm else nn.Identity() for _ in range(num_layers)
-        )
+        self.norms = nn.ModuleList(make_norm(n_maps, self.grid) if layer_norm else nn.Identity() for _ in self.layers)
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw all weights anew.
@@ -207,6 +219,8 @@ class RecurrentEncoder(nn.Module):
         for k in range(len(self.layers)):
             h, last = self._run(k, h, None if state is None else state[k], generator, lengths, wanted)
             after.append(last)
+        if self.summarised:
+            h = summarise(h, 1 + self.bidirectional, self.n_cells)  # (batch, time, width)
         return without_padding(h, lengths), after
 
     def gates(
@@ -228,7 +242,7 @@ class RecurrentEncoder(nn.Module):
         Returns
         -------
         dict of str to Tensor of shape (batch, time, hidden)
-            "input", "forget", "cell" and "output" of an LSTM; "reset" and "update" of a GRU.
+            "input", "forget", "cell" and "output" of an LSTM, also map by map; "reset" and "update" of a GRU.
         """
         h = self.embed(without_padding(x, lengths))  # (batch, time, inputs)
         if not -len(self.layers) <= layer < len(self.layers):
@@ -288,22 +302,35 @@ class CodeEmbedding(nn.Module):
         return torch.cat(parts, dim=-1)
 
 
+def make_norm(n_maps: int, grid: Any) -> nn.Module:
+    """Return a layer normalisation that takes no memory yet."""
+    return nn.LayerNorm(n_maps, device="meta") if grid is None else MapNorm(n_maps)
+
+
+def make_linear(n_inputs: int, n_outputs: int, n_cells: int) -> nn.Linear:
+    """Return a linear layer that takes no memory yet: of all inputs, or of the maps in each of several cells."""
+    if n_cells == 1:
+        return nn.Linear(n_inputs, n_outputs, device="meta")
+    return CellwiseLinear(n_inputs // n_cells, n_outputs // n_cells, n_cells)
+
+
 def draw_weights(module: nn.Module, generator: torch.Generator) -> None:
     """Draw all weights of a module on the CPU: embeddings normal, the others uniform within one over a root, as torch.
 
-    The root is that of the width: `hidden_size` of a recurrent layer, the inputs of a linear one.
+    The root is that of the width: `hidden_size` of a recurrent layer, the inputs of a linear one or of a kernel.
     """
     module.to_empty(device="cpu")
     with torch.no_grad():
         for part in module.modules():
             for weight in part.parameters(recurse=False):
-                if isinstance(part, nn.LayerNorm):
+                if isinstance(part, nn.LayerNorm | MapNorm):
                     weight.fill_(weight is part.weight)
                 elif isinstance(part, nn.Embedding):
                     weight.copy_(torch.empty(weight.shape).normal_(generator=generator))
                     weight[0] = 0.0  # what is not known says nothing
                 else:
-                    bound = float(getattr(part, "hidden_size", 0) or part.in_features) ** -0.5  # type: ignore[arg-type]
+                    fans = (getattr(part, name, 0) for name in ("fan_in", "hidden_size", "in_features"))
+                    bound = float(next(filter(None, fans))) ** -0.5
                     weight.copy_(torch.empty(weight.shape).uniform_(-bound, bound, generator=generator))
 
 

@@ -6,7 +6,7 @@ masks from it, and gradients are truncated. Without one nothing is dropped.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -63,11 +63,13 @@ class RecurrentNet(nn.Module):
     torch.Size([5, 10, 2])
     """
 
+    keeps_places: ClassVar[bool] = False  # what a class is does not hang on where on a grid it is seen
+
     def __init__(
         self, n_channels: int, n_outputs: int, *, pooling: str = "last", num_heads: int = 4, **encoder: Any
     ) -> None:
         super().__init__()
-        self.encoder = RecurrentEncoder(n_channels, **encoder)
+        self.encoder = RecurrentEncoder(n_channels, keep_places=self.keeps_places, **encoder)
         own = {"n_outputs": n_outputs, "pooling": pooling, "num_heads": num_heads}
         self.architecture: dict[str, Any] = {**self.encoder.architecture, **own}
         self.pooling = make_pooling(pooling, self.encoder.width, num_heads)

@@ -38,6 +38,7 @@ from .recipe import make_augment, make_recipe
 # Arguments of every network that are parameters of the estimators under the same name.
 ARCHITECTURE = (
     "cell",
+    "grid",
     "hidden_size",
     "num_layers",
     "bidirectional",
@@ -65,6 +66,7 @@ class RecurrentEstimator(BaseEstimator):
     categorical_channels: Any = None
     embedding_size: int | str = "auto"
     cell: str = "lstm"
+    grid: Any = None
     hidden_size: int = 32
     num_layers: int = 1
     bidirectional: bool = False
@@ -107,7 +109,8 @@ class RecurrentEstimator(BaseEstimator):
         "n_channels": [Interval(Integral, 1, None, closed="left")],
         "categorical_channels": ["array-like", None],
         "embedding_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "cell": [StrOptions({"lstm", "gru", "rnn", "peephole"})],
+        "cell": [StrOptions({"lstm", "gru", "rnn", "peephole", "convlstm"})],
+        "grid": [tuple, list, None],
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
         "num_layers": [Interval(Integral, 1, None, closed="left")],
         "bidirectional": ["boolean"],

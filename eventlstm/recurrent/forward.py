@@ -18,6 +18,9 @@ PREDICT_WINDOWS = 256
 # Rows of all lanes scored in one call: long runs are walked in pieces, their state carried along.
 PREDICT_STEPS = 16384
 
+# Cells of a grid up to which a network holds no more of a row than is good for its memory.
+SMALL_GRID = 64
+
 # Takes a network, windows (batch, time, channels) and their lengths.
 Judge = Callable[[Any, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
@@ -39,7 +42,12 @@ def over_windows(
             return judge(module, gather(items.to(device)), None if steps is None else steps[items])
 
     with Workers(count_threads(n_jobs) if device.type == "cpu" else 1) as workers:
-        return torch.cat(workers.map(score, torch.arange(gather.n_items).split(PREDICT_WINDOWS)))
+        return torch.cat(workers.map(score, torch.arange(gather.n_items).split(at_once(module, PREDICT_WINDOWS))))
+
+
+def at_once(module: Any, most: int) -> int:
+    """Return how many rows or windows a network takes at once: fewer where it holds maps of many cells of each."""
+    return max(1, most * SMALL_GRID // max(SMALL_GRID, module.encoder.n_cells))
 
 
 class Scored(NamedTuple):
@@ -72,7 +80,7 @@ def over_lanes(module: Any, lanes: torch.Tensor, state: Any, *, precision: str) 
     """Return the outputs at every step of lanes, (n_lanes, n_rows, n_outputs), and the state after the last."""
     outputs = []
     with torch.inference_mode(), autocast(precision, lanes.device):
-        for piece in lanes.split(max(1, PREDICT_STEPS // len(lanes)), dim=1):
+        for piece in lanes.split(max(1, at_once(module, PREDICT_STEPS) // len(lanes)), dim=1):
             out, state = module.forward_steps(piece, state)
             outputs.append(out)
     return torch.cat(outputs, dim=1), state

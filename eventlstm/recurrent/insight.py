@@ -85,7 +85,8 @@ class InsightMixin:
         -------
         dict of str to ndarray of shape (n_windows, n_timesteps, hidden_size)
             "input", "forget" and "output" (from 0, shut, to 1, open) and "cell" (the candidate for the memory, from -1
-            to 1) of an LSTM; "reset" and "update" (the share of the memory that is kept) of a GRU.
+            to 1) of an LSTM; "reset" and "update" (the share of the memory that is kept) of a GRU. On a grid a unit is
+            a cell of a map: all cells of the first map row by row, then those of the next.
 
         Raises
         ------

@@ -61,12 +61,17 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
         goes through an embedding that is learnt; codes that `fit` has not seen share one of zeros.
     embedding_size : int or "auto", default="auto"
         Numbers that stand for a code; "auto" is half the codes of the channel, at most 8.
-    cell : {"lstm", "gru", "rnn", "peephole"}, default="lstm"
+    cell : {"lstm", "gru", "rnn", "peephole", "convlstm"}, default="lstm"
         The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials, but for forecasts of a made
         series, where GRU was a tenth better; "peephole" lets its gates see the memory, and trains about half as long
-        again.
+        again; "convlstm" is an LSTM for sensors on a `grid`.
+    grid : (int, int) or None, default=None
+        Height and width of the grid on which the sensors of ``cell="convlstm"`` lie: its gates are convolutions, so
+        that each sensor sees its neighbours, by weights which all share. Channels come row by row; of several
+        quantities first those of one, then those of the next.
     hidden_size : int, default=32
         Units in each layer and direction; an autoencoder's decoder has as many. 64 helped a classifier on no log tried.
+        Maps of a grid: 8 were enough for a warm spot that moves over 36 cells.
     num_layers : int, default=1
         Stacked layers; an autoencoder's decoder has as many.
     bidirectional : bool, default=False
@@ -167,7 +172,8 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
     decoder : {"direct", "recurrent"}, default="direct"
         How the steps ahead are said: all at once by a linear layer, or by a recurrent layer that goes from step to step
         and is fed with what it said of the step before, in training too. The second took up to twice as long; on a
-        chaotic series it had a third of the first's squared error two steps ahead, on a calmer one no less.
+        chaotic series it had a third of the first's squared error two steps ahead, on a calmer one no less. "convlstm"
+        has the first only.
     loss : {"squared", "huber", "absolute", "quantile"}, default="squared"
         What training minimises, in units of the targets' deviation: squares for the mean; Huber's mixture or absolute
         errors where targets have outliers; or the pinball loss of several `quantiles`.
@@ -226,6 +232,7 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
     Koenker and Bassett, "Regression quantiles", 1978.
     Wen et al., "A multi-horizon quantile recurrent forecaster", 2017.
     Bahdanau, Cho and Bengio, 2015; Luong, Pham and Manning, 2015; Vaswani et al., 2017 (attention).
+    Shi et al., "Convolutional LSTM network: a machine learning approach for precipitation nowcasting", 2015 (a grid).
 
     Examples
     --------

@@ -59,12 +59,17 @@ class LSTMTagger(ClassifierMixin, RecurrentEstimator):
         goes through an embedding that is learnt; codes that `fit` has not seen share one of zeros.
     embedding_size : int or "auto", default="auto"
         Numbers that stand for a code; "auto" is half the codes of the channel, at most 8.
-    cell : {"lstm", "gru", "rnn", "peephole"}, default="lstm"
+    cell : {"lstm", "gru", "rnn", "peephole", "convlstm"}, default="lstm"
         The recurrent cell. LSTM is the fastest on a CPU and as good as any in our trials, but for forecasts of a made
         series, where GRU was a tenth better; "peephole" lets its gates see the memory, and trains about half as long
-        again.
+        again; "convlstm" is an LSTM for sensors on a `grid`.
+    grid : (int, int) or None, default=None
+        Height and width of the grid on which the sensors of ``cell="convlstm"`` lie: its gates are convolutions, so
+        that each sensor sees its neighbours, by weights which all share. Channels come row by row; of several
+        quantities first those of one, then those of the next.
     hidden_size : int, default=32
         Units in each layer and direction; an autoencoder's decoder has as many. 64 helped a classifier on no log tried.
+        Maps of a grid: 8 were enough for a warm spot that moves over 36 cells.
     num_layers : int, default=1
         Stacked layers; an autoencoder's decoder has as many.
     bidirectional : bool, default=False
@@ -231,6 +236,7 @@ class LSTMTagger(ClassifierMixin, RecurrentEstimator):
     Huang, Xu and Yu, "Bidirectional LSTM-CRF models for sequence tagging", 2015.
     Rabiner, "A tutorial on hidden Markov models and selected applications in speech recognition", 1989 (forward,
     backward and Viterbi; what filtering and smoothing are).
+    Shi et al., "Convolutional LSTM network: a machine learning approach for precipitation nowcasting", 2015 (a grid).
 
     Examples
     --------

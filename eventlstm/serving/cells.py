@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..networks.conv_lstm import neighbours
+
 Memory = tuple[np.ndarray, ...]  # (h, c) of an LSTM, (h,) of the others
 
 
@@ -83,6 +85,34 @@ class PeepholeCell(Cell):
         return logistic(o + self.p[2] * c) * np.tanh(c), c
 
 
+class ConvLSTMCell(Cell):
+    """An LSTM on a grid: the product of what each cell and its neighbours hold with the kernels."""
+
+    n_memories = 2
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        super().__init__(layers)
+        self.hidden_size = layers[0].n_units
+        kernels = np.concatenate(
+            [self.W.swapaxes(1, 2), self.R.swapaxes(1, 2)], axis=2
+        )  # (n_networks, 4 maps, maps, 3, 3)
+        self.kernel = kernels.reshape(*kernels.shape[:2], -1).swapaxes(1, 2)  # (n_networks, maps * 9, 4 maps)
+        self.bias = self.b + self.b_h
+        self.seen = neighbours(layers[0].grid)
+
+    def step(self, x: np.ndarray, memory: Memory) -> Memory:
+        """Return the memory after one more row (Shi et al. 2015)."""
+        h, c = memory
+        below = np.concatenate([np.broadcast_to(x, (len(h), *x.shape[1:])), h], axis=-1)
+        maps = below.reshape(*h.shape[:2], -1, len(self.seen))  # (n_networks, n, maps, cells)
+        maps = np.concatenate([maps, np.zeros_like(maps[..., :1])], axis=-1)
+        patches = np.moveaxis(maps[..., self.seen], 2, 3).reshape(len(h), -1, self.kernel.shape[1])
+        gates = (patches @ self.kernel + self.bias).reshape(*h.shape[:2], len(self.seen), -1)
+        i, f, g, o = (gate.reshape(h.shape) for gate in np.split(gates.swapaxes(2, 3), 4, axis=2))
+        c = logistic(f) * c + logistic(i) * np.tanh(g)
+        return logistic(o) * np.tanh(c), c
+
+
 class GRUCell(Cell):
     """A gated recurrent unit, its reset gate behind the recurrent product as in cuDNN and torch."""
 
@@ -104,7 +134,13 @@ class RNNCell(Cell):
         return (np.tanh(x @ self.W + h @ self.R + (self.b + self.b_h)),)
 
 
-CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "peephole": PeepholeCell, "gru": GRUCell, "rnn": RNNCell}
+CELLS: dict[str, type[Cell]] = {
+    "lstm": LSTMCell,
+    "peephole": PeepholeCell,
+    "gru": GRUCell,
+    "rnn": RNNCell,
+    "convlstm": ConvLSTMCell,
+}
 
 
 def logistic(x: np.ndarray) -> np.ndarray:

@@ -29,8 +29,10 @@ class NetworkSteps(Node):
         super().__init__()
         encoders, cell = [module.encoder for module in modules], modules[0].architecture["cell"]
         self.cells = [CELLS[cell](layers) for layers in zip(*(encoder.layers for encoder in encoders), strict=True)]
-        self.norms = [_norms(norms) for norms in zip(*(encoder.norms for encoder in encoders), strict=True)]
+        n_cells = encoders[0].n_cells
+        self.norms = [_norms(norms, n_cells) for norms in zip(*(encoder.norms for encoder in encoders), strict=True)]
         self.residual: bool = encoders[0].residual
+        self.cells_summarised = n_cells if encoders[0].summarised else 0
         self.embedding = Embedding(encoders)
         self.head: Any = _head(modules, cell)
         self.dtype = self.cells[0].W.dtype
@@ -53,6 +55,8 @@ class NetworkSteps(Node):
                 self.kept[name][:, slots] = array
             h = memory[0] if norm is None else normalise(memory[0], *norm)
             x = h + x if self.residual and k else h
+        if self.cells_summarised:
+            x = summarise(x, self.cells_summarised)
         out: np.ndarray = self.head(x)
         return out
 
@@ -111,10 +115,17 @@ def normalise(h: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray
     return out
 
 
-def _norms(norms: Sequence[Any]) -> tuple[np.ndarray, np.ndarray] | None:
+def summarise(h: np.ndarray, n_cells: int) -> np.ndarray:
+    """Return the means and the maxima of flat maps."""
+    maps = h.reshape(*h.shape[:2], -1, n_cells)
+    return np.concatenate([maps.mean(axis=-1), maps.max(axis=-1)], axis=-1)
+
+
+def _norms(norms: Sequence[Any], n_cells: int) -> tuple[np.ndarray, np.ndarray] | None:
     if not hasattr(norms[0], "weight"):
         return None
-    return stack(norms, "weight")[:, None], stack(norms, "bias")[:, None]
+    weight, bias = (stack(norms, name)[:, None].repeat(n_cells, axis=-1) for name in ("weight", "bias"))
+    return weight, bias
 
 
 def _head(modules: Sequence[Any], cell: str) -> Any:

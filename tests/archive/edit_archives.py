@@ -38,6 +38,7 @@ KINDS = (
     "EventBlend",
     "EventClassifier_stateful",
     "LSTMAutoencoder",
+    "LSTMAutoencoder_grid",
     "LSTMClassifier_gru",
     "LSTMForecaster",
     "Pipeline",

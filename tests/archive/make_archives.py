@@ -67,6 +67,10 @@ def fitted_models() -> dict[str, object]:
         "LSTMClassifier_gru": el.LSTMClassifier(**TINY, cell="gru", bidirectional=True, class_weight="balanced").fit(
             W, w
         ),
+        "LSTMClassifier_grid": el.LSTMClassifier(
+            **TINY, cell="convlstm", grid=(1, 2), num_layers=2, layer_norm=True
+        ).fit(W, w),
+        "LSTMAutoencoder_grid": el.LSTMAutoencoder(**TINY, cell="convlstm", grid=(2, 1)).fit(W),
         "LSTMAutoencoder": el.LSTMAutoencoder(**TINY).fit(W),
         "LSTMForecaster": el.LSTMForecaster(**TINY).fit(W, target),
         "LSTMTagger": el.LSTMTagger(**TINY, crf=True, bidirectional=True, forbid_unseen=True).fit(

@@ -107,6 +107,7 @@ def fits():
         "quantiles": el.LSTMForecaster(**QUICK, loss="quantile", horizon=1).fit(W, W[:, -1]),
         "steps ahead": el.LSTMForecaster(**QUICK, decoder="recurrent").fit(W, np.stack([W[:, -1]] * 3, axis=1)),
         "one number ahead": el.LSTMForecaster(**QUICK, cell="gru").fit(W, W[:, -1, 0]),
+        "maps of numbers ahead": el.LSTMForecaster(**QUICK, cell="convlstm", grid=[2, 1]).fit(W, W[:, -1]),
         "an autoencoder of codes": el.LSTMAutoencoder(**QUICK, categorical_channels=[1]).fit(W.round(), None),
         "labels of steps": el.LSTMTagger(**QUICK, crf=True, early_stopping=True).fit(W, (W[..., 0] > 0).astype(int)),
         "labels of last steps": el.LSTMTagger(**QUICK, crf=True).fit(W, np.where(W[:, -3:, 0] > 0, "on", "off")),

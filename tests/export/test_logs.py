@@ -56,6 +56,8 @@ STEPPING = {
     "gru": stateful(small(cell="gru")),
     "rnn": stateful(small(cell="rnn"), inputs="relative"),
     "peephole": stateful(small(cell="peephole"), n_estimators=1, inputs="whitened"),
+    "on a grid": stateful(small(cell="convlstm", grid=(1, 3), num_layers=2), inputs="relative", n_estimators=1),
+    "double on a grid": stateful(small(cell="convlstm", grid=(3, 1), precision="float64"), inputs="level"),
     "layers": stateful(small(num_layers=3, layer_norm=True, residual=True), inputs="level", n_estimators=1),
     "as they are": stateful(inputs=None),
     "features": stateful(inputs=el.CausalFeatures(lags=2, whitened_lags=2, views=("level", "relative"), spans=(3,))),

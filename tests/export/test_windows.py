@@ -24,6 +24,8 @@ CLASSIFIERS = {
     "peepholes both ways": small(cell="peephole", bidirectional=True),
     "layers both ways": small(num_layers=2, bidirectional=True, layer_norm=True, residual=True),
     **{f"double {cell}": small(cell=cell, bidirectional=True, precision="float64", pooling="max") for cell in CELLS},
+    "on a grid": small(cell="convlstm", grid=(3, 1), bidirectional=True, num_layers=2, layer_norm=True),
+    "double on a grid": small(cell="convlstm", grid=(1, 3), precision="float64", pooling="additive"),
     "asymmetric": small(loss="asymmetric"),
     "focal": small(loss=el.losses.FocalLoss(gamma=3.0, alpha=0.7), correct_prior=True),
     "bag": el.BalancedBaggingLSTMClassifier(SMALL, n_estimators=3, random_state=0),
@@ -43,6 +45,7 @@ FORECASTERS = {
     "unrolled": forecaster(decoder="recurrent"),
     "unrolled gru": forecaster(decoder="recurrent", cell="gru", bidirectional=True),
     "attention": forecaster(pooling="additive"),
+    "on a grid": forecaster(cell="convlstm", grid=(1, 3)),
     "double": forecaster(decoder="recurrent", precision="float64"),
     "quantiles": forecaster(loss="quantile", quantiles=(0.1, 0.4, 0.9)),
 }
@@ -52,6 +55,8 @@ AUTOENCODERS = {
     "told nothing": autoencoder(error="mean", teacher_forcing=None, cell="gru"),
     "layers": autoencoder(num_layers=2, bidirectional=True, layer_norm=True, residual=True),
     "double": autoencoder(precision="float64"),
+    "on a grid": autoencoder(cell="convlstm", grid=(1, 3), error="mean"),
+    "on a grid, told nothing": autoencoder(cell="convlstm", grid=(3, 1), teacher_forcing=None, num_layers=2),
     "codes": autoencoder(categorical_channels=[1]),
 }
 

@@ -296,7 +296,9 @@ def test_gates_that_do_not_exist_are_refused():
 
 
 def test_an_unknown_cell_is_refused_with_those_that_are_known():
-    with pytest.raises(ValueError, match=r"cell='transformer' is none of \['gru', 'lstm', 'peephole', 'rnn'\]"):
+    with pytest.raises(
+        ValueError, match=r"cell='transformer' is none of \['convlstm', 'gru', 'lstm', 'peephole', 'rnn'\]"
+    ):
         make_layer("transformer", 3, 4, False)
 
 

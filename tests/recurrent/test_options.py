@@ -20,7 +20,7 @@ from eventlstm.training.augmentation import Augmentation
 from eventlstm.training.batches import ChunkBatches
 from eventlstm.training.optimizers import OPTIMIZERS, SCHEDULE_NAMES
 
-CELLS = ["lstm", "gru", "rnn", "peephole"]
+CELLS = ["lstm", "gru", "rnn", "peephole", "convlstm"]
 POOLINGS = ["last", "mean", "max", "additive", "luong", "multihead"]
 N_STEPS = 8
 
@@ -41,7 +41,8 @@ FRESH, Y_FRESH = bumps(150, 1)
 
 def net(**changes):
     settings = {"hidden_size": 4, "num_heads": 2, "batch_size": 32, "max_epochs": 2, "n_jobs": 1, "random_state": 0}
-    return LSTMClassifier(**{**settings, **changes})
+    grid = (1, 2) if changes.get("cell") == "convlstm" else None
+    return LSTMClassifier(**{"grid": grid, **settings, **changes})
 
 
 def learner(**changes):

@@ -64,6 +64,10 @@ MAKERS = {
         network(cell="gru", num_layers=2, residual=True, layer_norm=True), n_estimators=2, inputs="level"
     ),
     "peephole": lambda: classifier(network(cell="peephole"), inputs=("level", "relative"), n_estimators=3),
+    "convlstm": lambda: classifier(
+        network(cell="convlstm", grid=(3, 1), num_layers=2), inputs=("level", "relative"), n_estimators=2
+    ),
+    "forecasts on a grid": lambda: detector(el.LSTMForecaster(**TINY, cell="convlstm", grid=(1, 3)), window_size=6),
     "rnn, focal": lambda: classifier(network(cell="rnn", loss="focal", class_weight="balanced"), inputs=None),
     "tagger, filtered": lambda: classifier(
         el.LSTMTagger(**TINY, crf=True, decoding="filtered"), n_estimators=3, window_size=6

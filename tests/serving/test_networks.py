@@ -1,5 +1,7 @@
 """Networks of NumPy say row by row what torch says of the whole."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from eventlstm.networks.recurrent_net import RecurrentNet
 from eventlstm.serving.networks import NetworkSteps, by_architecture
 
 CELLS = ("lstm", "peephole", "gru", "rnn")
+ON_GRID = ({"grid": (2, 2)}, {"grid": (1, 2), "num_layers": 3, "residual": True, "layer_norm": True})
 OPTIONS = (
     {},
     {"num_layers": 2},
@@ -34,8 +37,9 @@ def by_torch(network, x):
         return network.forward_steps(torch.from_numpy(x))[0].numpy()
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize(
+    ("cell", "options"), [*product(CELLS, OPTIONS), *(("convlstm", options) for options in ON_GRID)], ids=str
+)
 def test_a_step_after_the_other_is_what_torch_says_of_all(cell, options):
     networks = [draw(RecurrentNet, seed, cell=cell, **options) for seed in range(3)]
     steps, x = NetworkSteps(networks), channels(4, 30)
@@ -52,6 +56,13 @@ def test_the_first_step_ahead_is_that_of_a_forecaster(cell, decoder):
     steps = NetworkSteps([network])
     said = np.stack([steps.step(slice(0, 2), x[:, k])[0] for k in range(20)], axis=1)
     np.testing.assert_allclose(said[..., :2], by_torch(network, x)[..., :2], atol=1e-6)
+
+
+def test_the_first_step_ahead_is_that_of_a_forecaster_on_a_grid():
+    network, x = draw(ForecastNet, 0, cell="convlstm", grid=(2, 2), horizon=2), channels(2, 20)
+    steps = NetworkSteps([network])
+    said = np.stack([steps.step(slice(0, 2), x[:, k])[0] for k in range(20)], axis=1)
+    np.testing.assert_allclose(said, by_torch(network, x), atol=1e-6)
 
 
 def test_each_machine_goes_on_from_where_it_is():
