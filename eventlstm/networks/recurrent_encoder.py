@@ -28,7 +28,7 @@ class RecurrentEncoder(nn.Module):
     The parameters, by what they set:
 
     - Input: `n_channels`, `categories`, `embedding_size`.
-    - Layers: `cell`, `hidden_size`, `num_layers`, `bidirectional`, `residual`, `layer_norm`.
+    - Layers: `cell`, `grid`, `keep_places`, `hidden_size`, `num_layers`, `bidirectional`, `residual`, `layer_norm`.
     - Dropout: `dropout`, `recurrent_dropout`.
     - Memory: `forget_bias`, `retention_steps`, `tbptt_steps`.
 

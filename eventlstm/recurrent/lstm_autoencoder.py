@@ -46,7 +46,7 @@ class LSTMAutoencoder(OutlierMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     The parameters, by what they set:
 
     - Input: `n_channels`, `categorical_channels`, `embedding_size`.
-    - Network: `cell`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
+    - Network: `cell`, `grid`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
       `layer_norm`, `forget_bias`, `retention_steps`, `latent_size`.
     - Training: `loss`, `teacher_forcing`, `max_epochs`, `min_steps`, `max_steps`, `batch_size`, `min_batches`,
       `optimizer`, `lr`, `momentum`, `weight_decay`, `max_grad_norm`, `schedule`, `warmup_fraction`, `tbptt_steps`,

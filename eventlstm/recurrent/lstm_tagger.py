@@ -39,7 +39,7 @@ class LSTMTagger(ClassifierMixin, RecurrentEstimator):
     The parameters, by what they set:
 
     - Input: `n_channels`, `categorical_channels`, `embedding_size`.
-    - Network: `cell`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
+    - Network: `cell`, `grid`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
       `layer_norm`, `forget_bias`, `retention_steps`.
     - Labels: `crf`, `decoding`, `forbid_unseen`.
     - Training: `loss`, `max_epochs`, `min_steps`, `max_steps`, `batch_size`, `min_batches`, `optimizer`, `lr`,
