@@ -30,7 +30,7 @@ class GateWatch:
     >>> encoder.initialize(torch.Generator().manual_seed(0))
     >>> with watch_gates(True) as watch:
     ...     _ = encoder(torch.zeros(5, 10, 3))
-    >>> watch.charges().shape
+    >>> watch.measure()[0].shape
     torch.Size([5, 10])
     """
 
@@ -41,16 +41,17 @@ class GateWatch:
         """Take the next steps of a layer."""
         self._pieces.setdefault(id(layer), []).extend(gates)
 
-    def charges(self) -> torch.Tensor:
-        """Return the square of ``2 f - 1`` at each step, the mean over units, then over layers: (batch, time)."""
-        return self._mean([(2.0 * f - 1.0).square() for f in self._gates()])
+    def measure(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return means over units, then over layers, at each step, both (batch, time).
 
-    def at_ends(self) -> torch.Tensor:
-        """Return the share of the gates that are near 0 or 1 at each step, (batch, time)."""
-        return self._mean([((f.detach() - 0.5).abs() > 0.5 - NEAR_END).to(f) for f in self._gates()])
+        The first is of the square of ``2 f - 1``, the second the share of gates that are near 0 or 1.
+        """
+        squares = [(2.0 * f - 1.0).square() for f in self._gates()]
+        at_ends = [(square.detach() > (1.0 - 2.0 * NEAR_END) ** 2).to(square) for square in squares]
+        return self._mean(squares), self._mean(at_ends)
 
     def _gates(self) -> list[torch.Tensor]:
-        return [torch.cat(pieces, dim=1) for pieces in self._pieces.values()]
+        return [torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0] for pieces in self._pieces.values()]
 
     @staticmethod
     def _mean(by_layer: list[torch.Tensor]) -> torch.Tensor:

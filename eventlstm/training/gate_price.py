@@ -17,7 +17,7 @@ def gate_report(watch: GateWatch, batch: Batch) -> torch.Tensor:
 
     Each step counts by its weight, as it does in the loss.
     """
-    charges, at_ends = watch.charges(), watch.at_ends()  # (batch, time)
+    charges, at_ends = watch.measure()  # (batch, time) each
     weight = step_weights(batch, charges.shape[1]).to(charges)
     return torch.stack([(weight * value).sum() for value in (charges, at_ends)]) / len(batch.x)
 

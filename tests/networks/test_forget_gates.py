@@ -93,9 +93,10 @@ def test_a_watch_sees_all_layers_and_directions_of_an_encoder(cell):
     with watch_gates(True) as watch:
         encoder(x)
     f = torch.stack([encoder.gates(x, layer, d)[name] for layer in (0, 1) for d in (0, 1)], dim=-1)
-    torch.testing.assert_close(watch.charges(), (2 * f - 1).square().mean(dim=(2, 3)))
+    charges, at_ends = watch.measure()
+    torch.testing.assert_close(charges, (2 * f - 1).square().mean(dim=(2, 3)))
     ends = ((f < 0.05) | (f > 0.95)).float().mean(dim=(2, 3))
-    torch.testing.assert_close(watch.at_ends(), ends)
+    torch.testing.assert_close(at_ends, ends)
 
 
 def test_nothing_is_watched_outside_and_the_outer_watch_comes_back():
@@ -108,7 +109,7 @@ def test_nothing_is_watched_outside_and_the_outer_watch_comes_back():
         assert nothing is None
         assert not outer._pieces
         encoder(x)
-        assert outer.charges().shape == (3, 7)
+        assert outer.measure()[0].shape == (3, 7)
 
 
 def test_gates_far_out_are_at_their_ends():
@@ -119,5 +120,6 @@ def test_gates_far_out_are_at_their_ends():
         gates = []
         scan_layer(layer, x, gates=gates)
         watch.add(layer, gates)
-    assert (watch.at_ends() == 1).all()
-    torch.testing.assert_close(watch.charges(), torch.ones(3, 7, dtype=torch.float64))
+    charges, at_ends = watch.measure()
+    assert (at_ends == 1).all()
+    torch.testing.assert_close(charges, torch.ones(3, 7, dtype=torch.float64))
