@@ -240,9 +240,9 @@ class LSTMClassifier(ClassifierMixin, InsightMixin, RecurrentEstimator):
     noisy data      the defaults             .94 whatever the bias or the penalty
     ==============  =======================  ==========================================================================
 
-    So the start of the bias decides where memory is long, and `gate_penalty` has helped in no case: a network that has to
-    remember has its gates at their ends. Use it to keep gates that settle early in reach of their gradient, and look at
-    ``gates_at_ends``.
+    So the start of the bias decides where memory is long, and `gate_penalty` has helped in no case: a network that has
+    to remember has its gates at their ends. Use it to keep gates that settle early in reach of their gradient, and look
+    at ``gates_at_ends``.
 
     To calibrate more than the mean, put an `EventClassifier` into
     ``CalibratedClassifierCV(model, cv=RunKFold(5))``.
