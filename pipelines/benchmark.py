@@ -255,6 +255,7 @@ def cells(sizes):
             ("peephole", 1.6, {"cell": "peephole"}, {}),
             ("recurrent dropout", 1.6, {"recurrent_dropout": 0.2}, {"dropout": 0.2}),
             ("layer norm", 2.0, {"layer_norm": True}, {}),
+            ("gate_penalty", 2.2, {"gate_penalty": 0.1}, {}),
         ):
             ours, lstm = (our_net(hidden, sizes.epochs, **of_both, **more) for more in (changes, {}))
             what = f"fit of {name} beside torch's LSTM, hidden {hidden}, batch {BATCH}"

@@ -19,8 +19,12 @@ def autocorrelation(values: FloatArray, starts: IntArray, n_lags: int) -> FloatA
     for part in np.split(values, starts[1:]):
         size = fft.next_fast_len(len(part) + n_lags, real=True)
         known = np.isfinite(part)
-        products += _correlate(np.where(known, part, 0.0), size)[: n_lags + 1]
-        pairs += np.rint(_correlate(known.astype(np.float64), size))[: n_lags + 1]
+        if known.all():
+            products += _correlate(part, size)[: n_lags + 1]
+            pairs += np.maximum(len(part) - np.arange(n_lags + 1), 0)[:, None]
+        else:
+            products += _correlate(np.where(known, part, 0.0), size)[: n_lags + 1]
+            pairs += np.rint(_correlate(known.astype(np.float64), size))[: n_lags + 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance = np.where(pairs > 0, products / pairs, 0.0)  # a lag without pairs tells nothing
         return np.clip(covariance / covariance[0], -1.0, 1.0)

@@ -108,6 +108,7 @@ def run_steps(
     masks: list[torch.Tensor] | None = None,
     *,
     detach_every: int | None = None,
+    gates: list[torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, Any]:
     """Run a layer step by step; without masks this equals torch's kernels.
 
@@ -125,6 +126,8 @@ def run_steps(
         Recurrent dropout, a direction each.
     detach_every : int, optional
         Steps, counted from a sequence's end, after which the state is cut off from the gradients before.
+    gates : list of Tensor, optional
+        Takes the gate that keeps the memory at each step, (batch, time, directions * hidden).
 
     Returns
     -------
@@ -147,11 +150,14 @@ def run_steps(
     >>> torch.allclose(run_steps(layer, x)[0], layer(x)[0], atol=1e-6)
     True
     """
-    outputs, after = [], []
+    outputs, after, kept = [], [], []
     for d in range(1 + layer.bidirectional):
-        h, last, _ = scan(layer, d, x, state, lengths, None if masks is None else masks[d], detach_every)
+        h, last, by_step = scan(layer, d, x, state, lengths, None if masks is None else masks[d], detach_every)
         outputs.append(h)
         after.append(last)
+        kept.append(by_step)
+    if gates is not None:  # the second of an LSTM's and of a GRU's
+        gates.append(torch.cat([torch.stack([step[1] for step in steps], dim=1) for steps in kept], dim=-1))
     states = tuple(torch.stack(parts) for parts in zip(*after, strict=True))  # each (directions, batch, hidden)
     return torch.cat(outputs, dim=-1), states if len(states) > 1 else states[0]
 

@@ -45,6 +45,7 @@ def run_layer(
     masks: list[torch.Tensor] | None = None,
     *,
     with_state: bool = True,
+    gates: list[torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, Any]:
     """Run a layer the fastest way: by torch's kernel, or in training by a scan of ours where there is none.
 
@@ -62,6 +63,8 @@ def run_layer(
         What the output of the step before is multiplied with on its way into the gates, a direction each.
     with_state : bool, default=True
         Whether the state will be used. Without it, padded sequences of one direction take a tenth of the time.
+    gates : list of Tensor, optional
+        Takes the gate that keeps the memory at each step, (batch, time, directions * hidden): no kernel tells it.
 
     Returns
     -------
@@ -79,10 +82,11 @@ def run_layer(
     >>> h[1].any(dim=-1)
     tensor([ True,  True, False, False, False])
     """
-    if is_scanned(layer, x, masks) and (lengths is None or not with_state):
-        return scan_layer(layer, x, state, lengths, masks)
-    if masks is not None or isinstance(layer, PeepholeLSTM | ConvLSTM):
-        return run_steps(layer, x, state, lengths, masks)
+    by_hand = masks is not None or gates is not None
+    if is_scanned(layer, x, by_hand) and (lengths is None or not with_state):
+        return scan_layer(layer, x, state, lengths, masks, gates)
+    if by_hand or isinstance(layer, PeepholeLSTM | ConvLSTM):
+        return run_steps(layer, x, state, lengths, masks, gates=gates)
     if lengths is None:
         return layer(x, state)
     if not (with_state or layer.bidirectional):
@@ -93,16 +97,14 @@ def run_layer(
     return pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])[0], after
 
 
-def is_scanned(layer: Layer, x: torch.Tensor, masks: list[torch.Tensor] | None) -> bool:
+def is_scanned(layer: Layer, x: torch.Tensor, by_hand: bool) -> bool:
     """Return whether a scan is the fastest way: in training, where torch has no kernel for the layer with its options.
 
     Where nothing is learnt, the others give the numbers that they always gave. On a processor a GRU has no kernel.
     """
     if not torch.is_grad_enabled() or isinstance(layer, nn.RNN | ConvLSTM):
         return False
-    return (
-        masks is not None or isinstance(layer, PeepholeLSTM) or (isinstance(layer, nn.GRU) and x.device.type == "cpu")
-    )
+    return by_hand or isinstance(layer, PeepholeLSTM) or (isinstance(layer, nn.GRU) and x.device.type == "cpu")
 
 
 def run_truncated(
@@ -114,6 +116,7 @@ def run_truncated(
     *,
     n_steps: int,
     last_only: bool = False,
+    gates: list[torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, Any]:
     """Run a layer of one direction as `run_layer` does, with gradients through at most `n_steps` steps.
 
@@ -133,6 +136,8 @@ def run_truncated(
         Steps of a piece. Pieces are counted from each sequence's end; the first may be shorter.
     last_only : bool, default=False
         Whether only the output of the last piece will be used: the others then keep nothing for gradients.
+    gates : list of Tensor, optional
+        Takes the gate that keeps the memory, piece by piece: their gradients go no farther back than others.
 
     Returns
     -------
@@ -157,12 +162,12 @@ def run_truncated(
     tensor([False, False,  True,  True,  True,  True])
     """
     if lengths is not None:
-        return run_steps(layer, x, state, lengths, masks, detach_every=n_steps)
+        return run_steps(layer, x, state, lengths, masks, detach_every=n_steps, gates=gates)
     n_pieces = -(-x.shape[1] // n_steps)
     sizes = [x.shape[1] - (n_pieces - 1) * n_steps] + [n_steps] * (n_pieces - 1)
     outputs = []
     for k, piece in enumerate(x.split(sizes, dim=1)):
-        h, state = run_layer(layer, piece, detached(state), masks=masks)
+        h, state = run_layer(layer, piece, detached(state), masks=masks, gates=gates)
         outputs.append(h.detach() if last_only and k < n_pieces - 1 else h)
     return torch.cat(outputs, dim=1), state
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from .cells import Layer, gate_activations, without_padding
 from .conv_lstm import CellwiseLinear, MapNorm, check_grid, summarise
+from .forget_gates import watch_here
 from .layers import NO_FORGET_GATE, drop, make_layer, recurrent_masks, run_layer, run_truncated, set_forget_bias
 
 State = list[Any]  # per layer: (h, c) of an LSTM, h of the others
@@ -265,13 +266,16 @@ class RecurrentEncoder(nn.Module):
         layer: Layer = self.layers[k]  # type: ignore[assignment]
         below = drop(x, self.dropout, generator)  # (batch, time, channels)
         masks = recurrent_masks(layer, x, self.recurrent_dropout, generator)
+        watch = watch_here()
+        gates: list[torch.Tensor] | None = None if watch is None else []
         if generator is None or self.tbptt_steps is None:
-            h, state = run_layer(
-                layer, below, state, lengths, masks, with_state=wanted == "all"
-            )  # (batch, time, width)
+            how: dict[str, Any] = {"with_state": wanted == "all"}
+            h, state = run_layer(layer, below, state, lengths, masks, gates=gates, **how)  # (batch, time, width)
         else:
-            n_steps, last_only = self.tbptt_steps, wanted == "last"
-            h, state = run_truncated(layer, below, state, lengths, masks, n_steps=n_steps, last_only=last_only)
+            how = {"n_steps": self.tbptt_steps, "last_only": wanted == "last"}
+            h, state = run_truncated(layer, below, state, lengths, masks, gates=gates, **how)
+        if watch is not None and gates is not None:
+            watch.add(layer, gates)
         h = self.norms[k](h)
         return h + x if self.residual and k else h, state
 

@@ -13,6 +13,8 @@ logistic function. For that, memories are held as ``2 c`` and candidates as ``g 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -29,6 +31,7 @@ def scan_layer(
     state: Any = None,
     lengths: torch.Tensor | None = None,
     masks: list[torch.Tensor] | None = None,
+    gates: list[torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, Any]:
     """Run an LSTM, peephole or GRU layer as `cells.run_steps` does; gradients can be taken once.
 
@@ -44,6 +47,9 @@ def scan_layer(
         Steps of each sequence; the state after the last is then not to be used. Default: all.
     masks : list of Tensor of shape (batch, hidden), optional
         Recurrent dropout, a direction each.
+    gates : list of Tensor, optional
+        Takes what keeps the memory at each step, (batch, time, directions * hidden), with its gradient: an LSTM's
+        forget gate, a GRU's update gate. In the padding it means nothing.
 
     Returns
     -------
@@ -65,24 +71,37 @@ def scan_layer(
     >>> torch.allclose(scan_layer(layer, x)[0], layer(x)[0], atol=1e-6)
     True
     """
-    outputs, after = [], []
+    outputs, after, kept = [], [], []
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(layer.get_parameter("weight_hh_l0").dtype)
         for d in range(1 + layer.bidirectional):
-            h, *c = scan(layer, d, turn(x, lengths) if d else x, state, None if masks is None else masks[d])
+            mask, told = None if masks is None else masks[d], gates is not None
+            h, *c = scan(layer, d, turn(x, lengths) if d else x, state, mask, told)
             outputs.append(turn(h, lengths) if d else h)
+            if told:
+                f = c.pop()
+                kept.append(turn(f, lengths) if d else f)
             after.append((h[:, -1], *c))
     states = tuple(torch.stack(parts) for parts in zip(*after, strict=True))  # each (directions, batch, hidden)
-    h = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]  # a copy would cost a tenth of the layer
+    h = beside(outputs)
+    if gates is not None:
+        gates.append(beside(kept))
     return without_padding(h, lengths), states if len(states) > 1 else states[0]
 
 
-def scan(layer: Layer, direction: int, x: torch.Tensor, state: Any, mask: torch.Tensor | None) -> tuple[Any, ...]:
-    """Run one direction of a layer; return its output and, of an LSTM, its last memory."""
+def beside(directions: list[torch.Tensor]) -> torch.Tensor:
+    """Return the directions side by side; of one, a copy would cost a tenth of the layer."""
+    return torch.cat(directions, dim=-1) if len(directions) > 1 else directions[0]
+
+
+def scan(
+    layer: Layer, direction: int, x: torch.Tensor, state: Any, mask: torch.Tensor | None, told: bool
+) -> tuple[Any, ...]:
+    """Run one direction of a layer; return its output, of an LSTM its last memory, and where it is told, its gate."""
     w, memory = weights_of(layer, direction, mask), memory_of(layer, direction, x, state)
     if isinstance(layer, nn.GRU):
-        return (GRUScan.apply(x, *memory, w.W, w.R.t(), w.b, w.b_h, mask),)
-    return LSTMScan.apply(x, *memory, w.W, w.R.t(), w.b, w.p, mask)
+        return GRUScan.apply(told, x, *memory, w.W, w.R.t(), w.b, w.b_h, mask)
+    return LSTMScan.apply(told, x, *memory, w.W, w.R.t(), w.b, w.p, mask)
 
 
 class LSTMScan(Function):
@@ -90,7 +109,8 @@ class LSTMScan(Function):
 
     Of x (batch, time, channels), h and c (batch, hidden), W (4 * hidden, channels), R (4 * hidden, hidden), the sum of
     the biases b (4 * hidden,), peepholes p (3 * hidden,) or None and a mask m (batch, hidden) or None it makes h at
-    each step (batch, time, hidden) and the last c (batch, hidden).
+    each step (batch, time, hidden) and the last c (batch, hidden); where `told`, also the forget gates f at each step
+    (batch, time, hidden).
 
     References
     ----------
@@ -98,11 +118,12 @@ class LSTMScan(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Any:  # noqa: D102
+    def forward(ctx: Any, told: bool, *inputs: Any) -> Any:  # noqa: D102
         with torch.inference_mode():
             weights, below, m, hs, cs, gates, s, P = run_lstm(*inputs)
         ctx.kept = weights, below, m, hs, cs, gates, s, P
-        return -hs[1:].permute(2, 0, 1), cs[-1].t() / 2
+        out = -hs[1:].permute(2, 0, 1), cs[-1].t() / 2
+        return (*out, gates[:, 1].permute(2, 0, 1).clone()) if told else out
 
     @staticmethod
     @once_differentiable
@@ -115,17 +136,24 @@ class LSTMScan(Function):
             da = slopes.view(len(slopes), 4 * n, -1)  # at the end of the steps back
             dh_t, R_t = dh.unbind(), weights[:, :n].t().contiguous()
             da_of = slopes[:, :3].unbind(), slopes[:, 3].unbind(), da.unbind()
-            back = list(zip(dh_t[1:], dh_t, *da_of, dc_dh.unbind(), dc_dc.unbind(), strict=False))
-            for dh_now, dh_before, da_ifg, da_o, da_all, to_c, kept in reversed(back):
+            back = zip(dh_t[1:], dh_t, *da_of, dc_dh.unbind(), dc_dc.unbind(), strict=False)
+            extra = gate_gradients(gates, gradients[2:])
+            for (dh_now, dh_before, da_ifg, da_o, da_all, to_c, kept), da_f in reversed(
+                [*zip(back, extra, strict=True)]
+            ):
                 dc.addcmul_(dh_now, to_c)
                 da_ifg.mul_(dc)
                 da_o.mul_(dh_now)
                 dc.mul_(kept)
+                if da_f is not None:
+                    da_ifg[1].add_(da_f)
+                    if P is not None:
+                        dc.addcmul_(da_f, P[1])
                 go_back(dh_before, R_t, da_all, m)
-        dx, dweights = spread(weights, below, da, n, ctx.needs_input_grad[0])
+        dx, dweights = spread(weights, below, da, n, ctx.needs_input_grad[1])
         dR, dW, db = scale(dweights, -1.0, n, slice(2 * n, 3 * n)).split([n, below.shape[1] - n - 1, 1], dim=1)
         dp = None if P is None else peephole_gradients(slopes, cs)
-        return dx, -dh[0].t(), 2 * dc.t(), dW, dR, db[:, 0], dp, None
+        return None, dx, -dh[0].t(), 2 * dc.t(), dW, dR, db[:, 0], dp, None
 
 
 def run_lstm(
@@ -203,8 +231,9 @@ class GRUScan(Function):
     """A GRU layer of one direction, with recurrent dropout where it is given.
 
     Of x (batch, time, channels), h (batch, hidden), W (3 * hidden, channels), R (3 * hidden, hidden), the biases b and
-    b_h (3 * hidden,) and a mask m (batch, hidden) or None it makes h at each step (batch, time, hidden). The rows of a
-    step are the gates r and z, what the candidate has from h, of which r lets in a share, and what it has from x.
+    b_h (3 * hidden,) and a mask m (batch, hidden) or None it makes h at each step (batch, time, hidden); where `told`,
+    also z. The rows of a step are the gates r and z, what the candidate has from h, of which r lets in a share, and
+    what it has from x.
 
     References
     ----------
@@ -213,11 +242,12 @@ class GRUScan(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Any:  # noqa: D102
+    def forward(ctx: Any, told: bool, *inputs: Any) -> Any:  # noqa: D102
         with torch.inference_mode():
             weights, below, m, hs, gates = run_gru(*inputs)
         ctx.kept = weights, below, m, hs, gates
-        return (2 * hs[1:]).permute(2, 0, 1)
+        h = (2 * hs[1:]).permute(2, 0, 1)
+        return (h, gates[:, 1].permute(2, 0, 1).clone()) if told else (h,)
 
     @staticmethod
     @once_differentiable
@@ -229,15 +259,18 @@ class GRUScan(Function):
             da = slopes.view(len(slopes), 4 * n, -1)  # at the end of the steps back
             from_h = da[:, : 3 * n].unbind()
             dh_t, R_t = dh.unbind(), weights[: 3 * n, :n].t().contiguous()
-            back = list(zip(dh_t[1:], dh_t, slopes.unbind(), from_h, gates[:, 1].unbind(), strict=False))
-            for dh_now, dh_before, da_all, da_h, kept in reversed(back):
+            back = zip(dh_t[1:], dh_t, slopes.unbind(), from_h, gates[:, 1].unbind(), strict=False)
+            extra = gate_gradients(gates, gradients[1:])
+            for (dh_now, dh_before, da_all, da_h, kept), da_z in reversed([*zip(back, extra, strict=True)]):
                 da_all.mul_(dh_now)
+                if da_z is not None:
+                    da_all[1].add_(da_z)
                 dh_before.addcmul_(dh_now, kept)
                 go_back(dh_before, R_t, da_h, m)
-        dx, dweights = spread(weights, below, da, n, ctx.needs_input_grad[0])
+        dx, dweights = spread(weights, below, da, n, ctx.needs_input_grad[1])
         scale(dweights, 2.0, n, slice(2 * n, 4 * n))
         dW, dR = torch.cat([dweights[: 2 * n], dweights[3 * n :]]), dweights[: 3 * n]
-        return dx, dh[0].t() / 2, dW[:, n:-1], dR[:, :n], dW[:, -1], dR[:, -1], None
+        return None, dx, dh[0].t() / 2, dW[:, n:-1], dR[:, :n], dW[:, -1], dR[:, -1], None
 
 
 def run_gru(
@@ -327,6 +360,14 @@ def as_steps(dh: torch.Tensor, of_h: float) -> torch.Tensor:
     steps[0] = 0.0
     torch.mul(dh.permute(1, 2, 0), of_h, out=steps[1:])
     return steps
+
+
+def gate_gradients(gates: torch.Tensor, df: tuple[torch.Tensor, ...]) -> Iterable[torch.Tensor | None]:
+    """Return what comes to the second gate, before its sigmoid, from its own use, each step (hidden, batch) or None."""
+    if not df:
+        return repeat(None, len(gates))
+    f = gates[:, 1]
+    return (df[0].permute(1, 2, 0) * f * (1.0 - f)).unbind()
 
 
 def go_back(dh: torch.Tensor, R_t: torch.Tensor, da: torch.Tensor, m: torch.Tensor | None) -> None:

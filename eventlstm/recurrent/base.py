@@ -33,7 +33,7 @@ from .checking import CheckedWindows, check_windows
 from .codes import Codes, check_channels, learn_codes
 from .forward import Judge, output, over_lanes, over_windows
 from .numpy_state import pack_moments, pack_network, unpack_moments, unpack_network
-from .recipe import make_augment, make_recipe
+from .recipe import make_augment, make_recipe, refuse_no_gates
 
 # Arguments of every network that are parameters of the estimators under the same name.
 ARCHITECTURE = (
@@ -76,6 +76,7 @@ class RecurrentEstimator(BaseEstimator):
     layer_norm: bool = False
     forget_bias: float | None = None
     retention_steps: float | None = None
+    gate_penalty: float = 0.0
     max_epochs: int | str = "auto"
     min_steps: int = 800
     max_steps: int | str | None = None
@@ -120,6 +121,7 @@ class RecurrentEstimator(BaseEstimator):
         "layer_norm": ["boolean"],
         "forget_bias": [Real, None],
         "retention_steps": [Interval(Real, 0, None, closed="neither"), None],
+        "gate_penalty": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "min_steps": [Interval(Integral, 0, None, closed="left")],
         "max_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
@@ -154,6 +156,7 @@ class RecurrentEstimator(BaseEstimator):
         `own` are the arguments that this kind of network has beside those of all.
         """
         device = resolve_device(self.device)
+        refuse_no_gates(self)
         self.__dict__.pop("optimizer_state_", None)  # it belongs to the last network
         self._generator = torch.Generator().manual_seed(int(rng.randint(LARGEST_SEED)))
         if not self._goes_on():
@@ -191,9 +194,9 @@ class RecurrentEstimator(BaseEstimator):
         if hasattr(self, "optimizer_state_"):
             unpack_moments(trainer.optimizer, self.optimizer_state_)
         with trainer.workers:
-            loss = trainer.run_epoch()
+            record = trainer.run_epoch()
         self.optimizer_state_: Any = pack_moments(trainer.optimizer)
-        return self._record([{"epoch": 1.0, "train_loss": loss}])
+        return self._record([{"epoch": 1.0, **record}])
 
     def _augment(self) -> Any:
         return make_augment(self.augmentation, self.n_channels_, self._codes().channels)

@@ -43,7 +43,7 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
 
     - Input: `n_channels`, `categorical_channels`, `embedding_size`.
     - Network: `cell`, `grid`, `hidden_size`, `num_layers`, `bidirectional`, `dropout`, `recurrent_dropout`, `residual`,
-      `layer_norm`, `forget_bias`, `retention_steps`, `pooling`, `num_heads`, `attention_entropy`.
+      `layer_norm`, `forget_bias`, `retention_steps`, `gate_penalty`, `pooling`, `num_heads`, `attention_entropy`.
     - Forecast: `horizon`, `decoder`, `quantiles`.
     - Training: `loss`, `max_epochs`, `min_steps`, `max_steps`, `batch_size`, `min_batches`, `optimizer`, `lr`,
       `momentum`, `weight_decay`, `max_grad_norm`, `schedule`, `warmup_fraction`, `tbptt_steps`, `augmentation`,
@@ -91,6 +91,12 @@ class LSTMForecaster(RegressorMixin, RecurrentEstimator):
     retention_steps : float or None, default=None
         Steps over which half of the memory is to remain at the start of training: sets the forget gate's bias. Take the
         distance, in steps, between a cause and its effect.
+    gate_penalty : float, default=0.0
+        Penalty on forget gates f (a GRU's update gates) near 0 or 1: the mean of ``(2 f - 1) ** 2`` over steps, units
+        and layers, times this. Steps count as they do in the loss: neither padding nor a burn-in does. Training goes
+        without torch's fused kernel then: an LSTM takes 1.7 to 2 times as long. `history_` tells ``gate_penalty``, the
+        mean, and ``gates_at_ends``, the share of gates beyond .05 or .95. The notes of `LSTMClassifier` tell what it is
+        worth.
     max_epochs : int or "auto", default="auto"
         Passes over the data: an int is exactly that many, unless `early_stopping` ends them; "auto" is 15, or as
         many as it takes to make `min_steps` steps on a small set.

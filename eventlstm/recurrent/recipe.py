@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..networks.forget_gates import FORGETTING
 from ..training.batches import ChunkBatches
 from ..training.loop import Batches, Recipe
 from ..training.threads import count_threads
@@ -35,9 +36,18 @@ def make_recipe(estimator: Any, batches: Batches, **changes: Any) -> Recipe:
 def micro_batch_size(estimator: Any) -> int:
     """Return how many windows are computed at a time."""
     if estimator.micro_batch_size == "auto":
-        has_kernel = estimator.cell == "lstm" and not estimator.recurrent_dropout
+        has_kernel = estimator.cell == "lstm" and not (estimator.recurrent_dropout or estimator.gate_penalty)
         return MICRO_BATCH_WIDE if estimator.hidden_size >= WIDE and has_kernel else MICRO_BATCH
     return int(estimator.micro_batch_size)
+
+
+def refuse_no_gates(estimator: Any) -> None:
+    """Refuse a penalty on forget gates where a cell has none."""
+    if estimator.gate_penalty and estimator.cell not in FORGETTING:
+        raise ValueError(
+            f"gate_penalty={estimator.gate_penalty!r} needs forget gates, but cell={estimator.cell!r} has none. Set "
+            f"cell to one of {list(FORGETTING)}, or gate_penalty=0."
+        )
 
 
 def _most_steps(max_steps: Any, batches: Batches) -> int | None:

@@ -16,13 +16,15 @@ from tqdm import tqdm
 
 from ..logs.shared import warn
 from ..losses.base import PreparedLoss
+from ..networks.forget_gates import watch_gates
 from .batches import Batch, Output
 from .checkpoints import Checkpoint, fingerprint
 from .devices import autocast, device_generator, spawn
+from .gate_price import REPORTED, gate_report
 from .optimizers import Lowest, Plateau, lr_factor, make_optimizer
+from .sums import Loss, add_up, weighted_sum
 from .threads import Workers, end_if_stopped, is_one_of_many
 
-Loss = Callable[..., torch.Tensor]
 Augment = Callable[[Batch, torch.Generator], Batch]
 History = list[dict[str, float]]
 
@@ -76,6 +78,7 @@ class Recipe:
     micro_batch_size: int = 64
     n_jobs: int = 1
     max_steps: int | None = None
+    gate_penalty: float = 0.0
 
     def n_epochs(self, n_batches: int) -> int:
         """Return how often to pass over data of so many batches."""
@@ -157,7 +160,7 @@ class Trainer:
                 while not self._is_done():
                     self._add_epoch()
                     bar.update()
-                    bar.set_postfix(loss=f"{self.history[-1]['train_loss']:.4f}")
+                    bar.set_postfix(shown(self.history[-1]))
             except KeyboardInterrupt:
                 if is_one_of_many():
                     raise
@@ -167,11 +170,12 @@ class Trainer:
             self.checkpoint.remove()
         return self.history
 
-    def run_epoch(self) -> float:
-        """Pass over the data once and return the mean loss."""
+    def run_epoch(self) -> dict[str, float]:
+        """Pass over the data once and return the mean loss and, under a penalty on gates, where they were."""
         progress, share = len(self.history) / self.n_epochs, 1 / self.n_epochs
         self.epoch_loss = self.loss.at(progress) if isinstance(self.loss, PreparedLoss) else self.loss
-        total = torch.zeros((), dtype=self.dtype, device=self.device)  # read once an epoch: no wait for the device
+        told = ("train_loss", *(REPORTED if self.recipe.gate_penalty else ()))
+        total = torch.zeros(len(told), dtype=self.dtype, device=self.device)  # read once an epoch: no wait for it
         n_seen = 0
         self.draws = device_generator(self.generator, self.device)
         for step, batch in enumerate(self.batches.epoch(self.generator)):
@@ -179,10 +183,10 @@ class Trainer:
             self._set_lr(progress + share * (step + 0.5) / self.batches.n_batches)
             total += self.train_step(batch) * len(batch.x)
             n_seen += len(batch.x)
-        return float(total) / n_seen
+        return {name: value / n_seen for name, value in zip(told, total.tolist(), strict=True)}
 
     def train_step(self, batch: Batch) -> torch.Tensor:
-        """Take one step of the optimizer and return the loss before it."""
+        """Take one step of the optimizer and return the loss before it, (1,), and what is reported beside it."""
         if self.augment is not None:
             batch = self.augment(batch, self.draws)
         self.optimizer.zero_grad()
@@ -203,45 +207,52 @@ class Trainer:
         return float(total) / n_seen
 
     def _backward(self, batch: Batch) -> torch.Tensor:
-        """Leave the gradients of a batch at the weights and return its loss."""
+        """Leave the gradients of a batch at the weights and return its loss and reports."""
         pieces = self._pieces(batch)
         if len(pieces) == 1:
             value = self._piece_loss(self.batches, batch, batch, self.draws)
-            value.backward()
+            value[0].backward()
             return value.detach()
         seeds = torch.randint(2**62, (len(pieces),), generator=self.seeds).tolist()  # drawn here: in a fixed order
         values, gradients = zip(*self.workers.map(partial(self._piece_gradients, batch), pieces, seeds), strict=True)
         for weight, *of_pieces in zip(self.weights, *gradients, strict=True):
             weight.grad = add_up(of_pieces)
-        return torch.stack(values).sum()
+        return torch.stack(values, dim=1).sum(dim=1)
 
     def _piece_gradients(
         self, whole: Batch, piece: Batch, seed: int
     ) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
-        """Return the loss and the gradients of a piece, which draws its masks from a generator of its own."""
+        """Return loss, reports and gradients of a piece, which draws its masks from a generator of its own."""
         value = self._piece_loss(self.batches, whole, piece, torch.Generator().manual_seed(seed))
-        return value.detach(), torch.autograd.grad(value, self.weights, allow_unused=True)
+        return value.detach(), torch.autograd.grad(value[0], self.weights, allow_unused=True)
 
     @torch.no_grad()
     def _piece_value(self, batches: Batches, whole: Batch, piece: Batch) -> torch.Tensor:
         """Return a piece's part of the loss when nothing is trained; threads have gradients each by themselves."""
-        return self._piece_loss(batches, whole, piece, None)
+        return self._piece_loss(batches, whole, piece, None)[0]
 
     def _piece_loss(
         self, batches: Batches, whole: Batch, piece: Batch, generator: torch.Generator | None
     ) -> torch.Tensor:
-        """Return a piece's part of the loss of its batch.
+        """Return a piece's part of the loss of its batch, (1,), and in training of what is reported beside it.
 
         Weights have mean one over the whole set, so that a batch's mix keeps its weight. What is held out is judged by
         one loss all through training: epochs would not compare under one that changes.
         """
         loss = self.loss if generator is None else self.epoch_loss
-        with autocast(self.recipe.precision, self.device):
+        watched = self.recipe.gate_penalty > 0.0 and generator is not None
+        with autocast(self.recipe.precision, self.device), watch_gates(watched) as gates:
             logits, penalty = batches.forward(self.module, piece, generator)
-        value = weighted_sum(loss, logits.to(self.dtype), piece) / whole.weight.numel()
-        if penalty is None:
-            return value
-        return value + penalty.to(self.dtype) * (len(piece.x) / len(whole.x))
+        value, share = (
+            weighted_sum(loss, logits.to(self.dtype), piece) / whole.weight.numel(),
+            len(piece.x) / len(whole.x),
+        )
+        if penalty is not None:
+            value = value + penalty.to(self.dtype) * share
+        if gates is None:
+            return value[None]
+        report = gate_report(gates, piece).to(self.dtype) * share  # (2,)
+        return torch.cat([(value + self.recipe.gate_penalty * report[0])[None], report])
 
     def _pieces(self, batch: Batch) -> list[Batch]:
         whole = self.whole_batch or self.device.type != "cpu"
@@ -256,7 +267,7 @@ class Trainer:
 
     def _add_epoch(self) -> None:
         """Train for an epoch, look at what it reached, and keep the state."""
-        record = {"epoch": len(self.history) + 1.0, "train_loss": self.run_epoch()}
+        record = {"epoch": len(self.history) + 1.0, **self.run_epoch()}
         refuse_divergence(record["train_loss"], len(self.history), self.recipe)
         if self.validation is not None:
             record["valid_loss"] = self.evaluate(self.validation)
@@ -329,30 +340,10 @@ class Trainer:
         )
 
 
-def weighted_sum(loss: Loss, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Return the sum of weighted losses; of a mixture of windows, each label's by its share (Zhang et al., 2018)."""
-    value = labelled_sum(loss, logits, batch.target, batch.weight)
-    if batch.mix is not None:
-        share, target, weight = batch.mix
-        value = share * value + (1.0 - share) * labelled_sum(loss, logits, target, weight)
-    return value
-
-
-def labelled_sum(loss: Loss, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the losses of items times their weights, which a loss of a whole batch is told."""
-    told = {"weight": weight} if getattr(loss, "whole_batch", False) else {}
-    return (loss(logits, target, **told) * weight).sum()
-
-
-def add_up(gradients: list[torch.Tensor | None]) -> torch.Tensor | None:
-    """Return the sum in the order given, or None for a weight that nothing depends on."""
-    found = [gradient for gradient in gradients if gradient is not None]
-    if not found:
-        return None
-    total = found[0].clone()  # autograd may hand out one tensor for two weights
-    for gradient in found[1:]:
-        total += gradient
-    return total
+def shown(record: dict[str, float]) -> dict[str, str]:
+    """Return what of the record of an epoch stands behind the bar."""
+    names = {"loss": "train_loss", "gates_at_ends": "gates_at_ends"}
+    return {name: f"{record[key]:.4f}" for name, key in names.items() if key in record}
 
 
 class Best(Lowest):

@@ -200,7 +200,8 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_items_whatever_the_batches():
     net = network()
     still = recipe(lr=1e-300)
     losses = [
-        Trainer(net, window_batches(batch_size=size), cross_entropy, still, seeded()).run_epoch() for size in (3, 8, 20)
+        Trainer(net, window_batches(batch_size=size), cross_entropy, still, seeded()).run_epoch()["train_loss"]
+        for size in (3, 8, 20)
     ]
     assert losses == pytest.approx([evaluate(net, window_batches())] * 3, rel=1e-9)
 
@@ -273,7 +274,7 @@ def test_a_price_is_part_of_the_loss_of_training_by_the_share_of_rows(micro_batc
     net = network()
     price = (net(plain.gather.values) ** 2).mean().item()
     still = recipe(lr=1e-300, micro_batch_size=micro_batch_size)
-    assert Trainer(net, priced, cross_entropy, still, seeded()).run_epoch() == pytest.approx(
+    assert Trainer(net, priced, cross_entropy, still, seeded()).run_epoch()["train_loss"] == pytest.approx(
         evaluate(net, plain) + price, rel=1e-9
     )
     assert evaluate(net, priced) == pytest.approx(evaluate(net, plain), rel=1e-12)
@@ -289,7 +290,7 @@ def test_a_mixture_s_loss_is_that_of_both_labels_by_their_shares(micro_batch_siz
         return batch._replace(mix=(torch.tensor(0.3), batch.target[partner], batch.weight[partner]))
 
     still = recipe(lr=1e-300, micro_batch_size=micro_batch_size)
-    value = Trainer(net, batches, cross_entropy, still, seeded(), augment=mix).run_epoch()
+    value = Trainer(net, batches, cross_entropy, still, seeded(), augment=mix).run_epoch()["train_loss"]
     own, other = (
         (cross_entropy(net(batches.gather.values), batches.target[of]) * batches.weight[of]).mean().item()
         for of in (torch.arange(20), partner)
