@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,8 @@ def over_windows(
 
 def at_once(module: Any, most: int) -> int:
     """Return how many rows or windows a network takes at once: fewer where it holds maps of many cells of each."""
-    return max(1, most * SMALL_GRID // max(SMALL_GRID, module.encoder.n_cells))
+    n_cells = prod(module.architecture.get("grid") or (1,))
+    return max(1, most * SMALL_GRID // max(SMALL_GRID, n_cells))
 
 
 class Scored(NamedTuple):
