@@ -19,6 +19,7 @@ from ..losses.base import PreparedLoss
 from ..networks.forget_gates import watch_gates
 from .batches import Batch, Output
 from .checkpoints import Checkpoint, fingerprint
+from .denormals import flush_denormals
 from .devices import autocast, device_generator, spawn
 from .gate_price import REPORTED, gate_report
 from .optimizers import Lowest, Plateau, lr_factor, make_optimizer
@@ -185,6 +186,7 @@ class Trainer:
             n_seen += len(batch.x)
         return {name: value / n_seen for name, value in zip(told, total.tolist(), strict=True)}
 
+    @flush_denormals()
     def train_step(self, batch: Batch) -> torch.Tensor:
         """Take one step of the optimizer and return the loss before it, (1,), and what is reported beside it."""
         if self.augment is not None:
@@ -219,6 +221,7 @@ class Trainer:
             weight.grad = add_up(of_pieces)
         return torch.stack(values, dim=1).sum(dim=1)
 
+    @flush_denormals()  # of the thread that it runs in
     def _piece_gradients(
         self, whole: Batch, piece: Batch, seed: int
     ) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
