@@ -8,18 +8,23 @@ import torch
 
 import eventlstm as el
 from eventlstm.losses import Loss
+from eventlstm.losses.base import PreparedLoss
 from eventlstm.training.denormals import flush_denormals, flushes
+
+
+TOLD = []
 
 
 class Watching(Loss):
     """Cross-entropy that tells of each call whether its thread takes denormals for zero, and which thread it is."""
 
-    def __init__(self):
-        self.told = []
+    def _prepare(self, n_items, n_events):
+        return PreparedLoss(watch)
 
-    def __call__(self, logits, target):
-        self.told.append((torch.is_grad_enabled(), flushes(), threading.get_ident()))
-        return torch.nn.functional.cross_entropy(logits, target, reduction="none")
+
+def watch(logits, target):
+    TOLD.append((logits.requires_grad, flushes(), threading.get_ident()))
+    return torch.nn.functional.cross_entropy(logits, target, reduction="none")
 
 
 def windows(n_steps=20, seed=0):
@@ -49,15 +54,15 @@ def test_what_the_caller_set_stays():
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_every_thread_that_trains_flushes_and_none_that_judges(n_jobs):
-    loss = Watching()
+    TOLD.clear()
     X, y = windows()
     recipe = {"max_epochs": 2, "batch_size": 64, "micro_batch_size": 16}
-    model = el.LSTMClassifier(hidden_size=2, loss=loss.__call__, n_jobs=n_jobs, **recipe)
+    model = el.LSTMClassifier(hidden_size=2, loss=Watching(), n_jobs=n_jobs, **recipe)
     model.fit(X, y, X_val=X, y_val=y)
-    trained = {flushed for learns, flushed, _ in loss.told if learns}
-    judged = {flushed for learns, flushed, _ in loss.told if not learns}
+    trained = {flushed for learns, flushed, _ in TOLD if learns}
+    judged = {flushed for learns, flushed, _ in TOLD if not learns}
     assert trained == {True} and judged == {False}
-    assert len({thread for learns, _, thread in loss.told if learns}) == n_jobs
+    assert len({thread for learns, _, thread in TOLD if learns}) == n_jobs
     assert not flushes()
 
 
