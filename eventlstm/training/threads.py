@@ -14,6 +14,8 @@ from typing import Any, Self
 import torch
 from joblib import cpu_count
 
+from .denormals import flushes
+
 
 class Workers:
     """Threads that do a share of a list each; outside of ``with``, the caller does all.
@@ -41,7 +43,7 @@ class Workers:
     def __enter__(self) -> Self:
         if self.n_jobs > 1:
             self._open.enter_context(one_thread())  # the workers' count must not outlive them
-            pool = ThreadPoolExecutor(self.n_jobs - 1, initializer=torch.set_num_threads, initargs=(1,))
+            pool = ThreadPoolExecutor(self.n_jobs - 1, initializer=_begin, initargs=(flushes(),))
             self._others = self._open.enter_context(pool)
         return self
 
@@ -62,6 +64,12 @@ class Workers:
         for future in waiting:
             results += future.result()
         return results
+
+
+def _begin(flush: bool) -> None:
+    """Set up a thread: it begins as the one that asked for it was then, perhaps within a step of training."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(flush)
 
 
 def cut(items: list[Any], n_shares: int) -> list[list[Any]]:

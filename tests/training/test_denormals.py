@@ -11,7 +11,6 @@ from eventlstm.losses import Loss
 from eventlstm.losses.base import PreparedLoss
 from eventlstm.training.denormals import flush_denormals, flushes
 
-
 TOLD = []
 
 
