@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 import torch
 from battery import made_problems, real_problems, told
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, r2_score
 from sklearn.pipeline import make_pipeline
@@ -117,7 +117,7 @@ def has_rocket():
 def make_network(name, n_steps=N_STEPS):
     """Return a classifier of windows."""
     if name == ROCKET:
-        return make_pipeline(MiniRocket(), StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
+        return MiniRocketClassifier()
     kind = TransformerClassifier if name == TRANSFORMER else el.LSTMClassifier
     return kind(**RECURRENT.get(name, {}), batch_size=BATCH_SIZE, min_steps=n_steps, max_steps=n_steps, n_jobs=1)
 
@@ -183,22 +183,28 @@ class Kept:
         return pd.Series(list(self.values.values()), index, name="value")
 
 
-class MiniRocket(TransformerMixin, BaseEstimator):
-    """sktime's MiniRocket, of windows (n_windows, n_timesteps, n_channels)."""
+class MiniRocketClassifier(ClassifierMixin, BaseEstimator):
+    """sktime's MiniRocket of windows (n_windows, n_timesteps, n_channels) before a logistic regression."""
 
     def __init__(self, random_state=None):
         self.random_state = random_state
 
-    def fit(self, X, y=None):
-        """Learn features."""
+    def fit(self, X, y):
+        """Learn features and weights."""
         from sktime.transformations.panel.rocket import MiniRocketMultivariate
 
         self.features_ = MiniRocketMultivariate(random_state=self.random_state).fit(turn(X))
+        self.linear_ = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
+        self.linear_.fit(self._transform(X), y)
+        self.classes_ = self.linear_.classes_
         return self
 
-    def transform(self, X):
-        """Return features."""
-        return self.features_.transform(turn(X)).to_numpy(np.float32)
+    def predict_proba(self, X):
+        """Return the probability of each class."""
+        return self.linear_.predict_proba(self._transform(X))
+
+    def _transform(self, X):
+        return np.asarray(self.features_.transform(turn(X)), np.float32)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
