@@ -335,11 +335,13 @@ def precision_as_markdown(precision):
     parts = []
     for length, of_length in precision.groupby("length", sort=False):
         by_seed = of_length.droplevel("length").unstack("problem", sort=False)
-        over = np.exp(np.log(by_seed / by_seed.xs(PLAIN, level="network")).mean(axis=1))
+        measured = by_seed.index.unique("network")
+        beside = PLAIN if PLAIN in measured else measured[0]
+        over = np.exp(np.log(by_seed / by_seed.xs(beside, level="network")).mean(axis=1))
         problems, n_seeds = list(by_seed.columns), by_seed.index.unique("seed").size
         parts += [f"Windows of {length} steps, {n_seeds} seed{'s' * (n_seeds > 1)}:", ""]
-        parts += [f"| | {' | '.join(problems)} | over the LSTM |", "|---" * (len(problems) + 2) + "|"]
-        for name in by_seed.index.unique("network"):
+        parts += [f"| | {' | '.join(problems)} | over {beside} |", "|---" * (len(problems) + 2) + "|"]
+        for name in measured:
             cells = [told(by_seed.xs(name, level="network")[problem]) for problem in problems]
             parts.append(f"| {name} | {' | '.join(cells)} | {told(over.xs(name, level='network'), '.2f')} |")
         parts.append("")
@@ -376,6 +378,8 @@ def claims_on_precision(precision):
     if precision is None:
         return
     measured = set(precision.index.unique("network"))
+    if PLAIN not in measured:
+        return
     if "BiLSTM" in measured:
         both = gain(precision, "BiLSTM")
         yield "two directions bring .06 of average precision", f"{both:+.3f}", both >= 0.05
