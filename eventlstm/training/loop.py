@@ -246,10 +246,8 @@ class Trainer:
         watched = self.recipe.gate_penalty > 0.0 and generator is not None
         with autocast(self.recipe.precision, self.device), watch_gates(watched) as gates:
             logits, penalty = batches.forward(self.module, piece, generator)
-        value, share = (
-            weighted_sum(loss, logits.to(self.dtype), piece) / whole.weight.numel(),
-            len(piece.x) / len(whole.x),
-        )
+        value = weighted_sum(loss, logits.to(self.dtype), piece) / whole.weight.numel()
+        share = len(piece.x) / len(whole.x)
         if penalty is not None:
             value = value + penalty.to(self.dtype) * share
         if gates is None:
