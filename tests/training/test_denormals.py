@@ -65,6 +65,7 @@ def test_every_thread_that_trains_flushes_and_none_that_judges(n_jobs):
     assert not flushes()
 
 
+@pytest.mark.usefixtures("one_torch_thread")  # as a fit has it: torch's own threads keep what they began with
 def test_a_long_window_leaves_no_denormal_gradient():
     X, y = windows(400)
     model = el.LSTMClassifier(hidden_size=4, dropout=0, max_epochs=1, forget_bias=-3.0, random_state=0).fit(X, y)
